@@ -1,0 +1,696 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The options of tracing on a command line: read in order, applied together at the end, because a
+ * later `-trace file=F` may name the recording of an earlier `-trace PATTERN`.
+ *
+ * Which writer an option's events go to:
+ *   - the ones that writer= names;
+ *   - else, with events=, file= or a word about recording (mode=, overflow=, ...): simple;
+ *   - else the text log, unless a `-trace file=F` without events stands somewhere: then that. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/glob.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/option.h"
+#include "base/strbuf.h"
+#include "trace/probe/control.h"
+#include "trace/write/writers.h"
+
+enum { WRITERS_MAX = 8 };
+
+/* One -trace option, or one trace: item of -d. */
+struct request {
+    char *where;   /* for messages: "-trace TEXT" */
+    char *pattern; /* NULL: none; may begin with '-' */
+    char *events;  /* path */
+    char *filter, *start, *stop;
+    bool limited;
+    uint64_t limit;
+    const struct trace_sink_ops *writer[WRITERS_MAX];
+    unsigned writers;
+    bool recording; /* a word about recording was given */
+    struct trace_sink_options options;
+    struct trace_sink *sink[WRITERS_MAX]; /* once applied */
+    struct request *next;
+};
+
+struct trace_setup {
+    struct request *first, **end;
+    char *log_file;
+    bool timestamps;
+    struct request *naming; /* the last `-trace file=F` without events */
+};
+
+struct trace_setup *trace_setup_new(void)
+{
+    struct trace_setup *setup = mem_alloc(sizeof *setup);
+    setup->end = &setup->first;
+    return setup;
+}
+
+static void request_free(struct request *r)
+{
+    free(r->where);
+    free(r->pattern);
+    free(r->events);
+    free(r->filter);
+    free(r->start);
+    free(r->stop);
+    free(r->options.file);
+    free(r);
+}
+
+void trace_setup_free(struct trace_setup *setup)
+{
+    for (struct request *r = setup->first; r;) {
+        struct request *next = r->next;
+        request_free(r);
+        r = next;
+    }
+    free(setup->log_file);
+    free(setup);
+}
+
+/* --- keys of -trace --- */
+
+static bool take_text(char **to, const char *key, const char *value, struct error *err)
+{
+    if (!value || !*value) {
+        return error_set(err, "%s= needs a value", key);
+    }
+    if (*to) {
+        return error_set(err, "%s= is given twice; use a second -trace for a second one", key);
+    }
+    *to = mem_string(value);
+    return true;
+}
+
+static bool key_enable(struct request *r, const char *value, struct error *err)
+{
+    return take_text(&r->pattern, "enable", value, err);
+}
+
+static bool key_events(struct request *r, const char *value, struct error *err)
+{
+    r->recording = true;
+    return take_text(&r->events, "events", value, err);
+}
+
+static bool key_file(struct request *r, const char *value, struct error *err)
+{
+    r->recording = true;
+    return take_text(&r->options.file, "file", value, err);
+}
+
+static bool key_filter(struct request *r, const char *value, struct error *err)
+{
+    return take_text(&r->filter, "filter", value, err);
+}
+
+static bool key_start(struct request *r, const char *value, struct error *err)
+{
+    return take_text(&r->start, "start", value, err);
+}
+
+static bool key_stop(struct request *r, const char *value, struct error *err)
+{
+    return take_text(&r->stop, "stop", value, err);
+}
+
+static bool key_limit(struct request *r, const char *value, struct error *err)
+{
+    r->limited = true;
+    return option_number("limit", value, 0, INT64_MAX, &r->limit, err);
+}
+
+static void list_writers(struct strbuf *out)
+{
+    for (size_t i = 0; trace_writers[i]; i++) {
+        strbuf_printf(out, "%s%s", i ? ", " : "", trace_writers[i]->name);
+    }
+}
+
+static bool key_writer(struct request *r, const char *value, struct error *err)
+{
+    const struct trace_sink_ops *ops = value ? trace_writer_find(value) : NULL;
+    if (!ops) {
+        struct strbuf names;
+        strbuf_init(&names);
+        list_writers(&names);
+        error_set(err, "writer=%s: there is no such writer; there are %s", value ? value : "",
+                  names.data);
+        strbuf_free(&names);
+        return false;
+    }
+    if (r->writers == WRITERS_MAX) {
+        return error_set(err, "writer= is given more than %d times", WRITERS_MAX);
+    }
+    r->writer[r->writers++] = ops;
+    return true;
+}
+
+static bool key_overflow(struct request *r, const char *value, struct error *err)
+{
+    r->recording = true;
+    r->options.drop = value && !strcmp(value, "drop");
+    if (!r->options.drop && (!value || strcmp(value, "wait"))) {
+        return error_set(err,
+                         "overflow=%s: expected 'wait' (nothing is lost, the default) or "
+                         "'drop' (what does not fit is counted)",
+                         value ? value : "");
+    }
+    return true;
+}
+
+static bool key_mode(struct request *r, const char *value, struct error *err)
+{
+    r->recording = true;
+    r->options.flight = value && !strcmp(value, "flight");
+    if (!r->options.flight && (!value || strcmp(value, "stream"))) {
+        return error_set(err,
+                         "mode=%s: expected 'stream' (everything, the default) or 'flight' "
+                         "(the last size=SIZE bytes)",
+                         value ? value : "");
+    }
+    return true;
+}
+
+static bool key_size(struct request *r, const char *value, struct error *err)
+{
+    r->recording = true;
+    return option_size("size", value, 256 << 10, UINT64_C(1) << 40, &r->options.size, err);
+}
+
+static bool key_buffer(struct request *r, const char *value, struct error *err)
+{
+    r->recording = true;
+    if (!option_size("buffer", value, TRACE_RING_MIN, 1 << 30, &r->options.buffer, err)) {
+        return false;
+    }
+    while (r->options.buffer & (r->options.buffer - 1)) {
+        r->options.buffer += r->options.buffer & -r->options.buffer; /* up to a power of two */
+    }
+    return true;
+}
+
+static bool key_context(struct request *r, const char *value, struct error *err)
+{
+    r->recording = true;
+    for (const char *at = value; at && *at;) {
+        size_t len = strcspn(at, "+");
+        char *name = mem_stringn(at, len);
+        int field = trace_context_find(name);
+        if (field < 0 || __builtin_popcount(r->options.context) == TRACE_CONTEXT_RECORDED_MAX) {
+            unsigned count;
+            const struct trace_field *fields = trace_context_fields(&count);
+            struct strbuf names;
+            strbuf_init(&names);
+            for (unsigned i = 0; i < count; i++) {
+                strbuf_printf(&names, "%s%s", i ? ", " : "", fields[i].name);
+            }
+            error_set(err, "context=%s: expected at most %d of %s, joined by '+'", value,
+                      TRACE_CONTEXT_RECORDED_MAX, names.data);
+            strbuf_free(&names);
+            free(name);
+            return false;
+        }
+        free(name);
+        r->options.context |= 1u << field;
+        at += len + (at[len] == '+');
+    }
+    return true;
+}
+
+static const struct {
+    const char *name;
+    bool (*take)(struct request *r, const char *value, struct error *err);
+    const char *help;
+} keys[] = {
+    {"enable", key_enable, "PATTERN     events by name or with * and ?; -PATTERN switches off"},
+    {"events", key_events, "FILE        one such name or pattern a line, # for comments"},
+    {"file", key_file, "FILE          the recording, by default trace-PID"},
+    {"writer", key_writer, "NAME        where to write, may be repeated"},
+    {"filter", key_filter, "EXPR        only events for which the expression holds"},
+    {"start", key_start, "EXPR         only from the event on for which it first holds"},
+    {"stop", key_stop, "EXPR          only up to the event for which it first holds"},
+    {"limit", key_limit, "N            at most so many events"},
+    {"context", key_context, "F+F        also record these context fields"},
+    {"overflow", key_overflow, "wait|drop a full buffer makes the thread wait, or loses events"},
+    {"buffer", key_buffer, "SIZE        bytes of buffer for each thread"},
+    {"mode", key_mode, "flight        keep the newest events in a file of fixed size"},
+    {"size", key_size, "SIZE          that size, by default 64M"},
+};
+enum { KEYS = sizeof keys / sizeof *keys };
+
+static bool take_key(struct request *r, const struct option_pair *pair, struct error *err)
+{
+    for (size_t i = 0; i < KEYS; i++) {
+        if (!strcmp(pair->key, keys[i].name)) {
+            return keys[i].take(r, pair->value, err);
+        }
+    }
+    struct strbuf names;
+    strbuf_init(&names);
+    for (size_t i = 0; i < KEYS; i++) {
+        strbuf_printf(&names, "%s%s", i ? ", " : "", keys[i].name);
+    }
+    error_set(err, "Invalid parameter '%s'; there are %s", pair->key, names.data);
+    strbuf_free(&names);
+    return false;
+}
+
+/* Combinations that have no meaning. */
+static bool check_request(const struct request *r, struct error *err)
+{
+    unsigned takes_file = 0;
+    for (unsigned i = 0; i < r->writers; i++) {
+        takes_file += r->writer[i]->takes_file;
+    }
+    if (r->options.file && takes_file > 1) {
+        return error_set(err, "file=%s cannot be written by two writers; use a second -trace",
+                         r->options.file);
+    }
+    if (r->recording && r->writers && !takes_file) {
+        return error_set(err,
+                         "writer=%s writes no file, so file=, events= and the words about "
+                         "recordings go with another writer= beside it",
+                         r->writer[0]->name);
+    }
+    if (r->options.size && !r->options.flight) {
+        return error_set(err, "size= belongs to mode=flight");
+    }
+    if (r->pattern && r->pattern[0] == '-' && (r->filter || r->start || r->stop || r->limited)) {
+        return error_set(err, "'%s' switches events off; a filter has no meaning there",
+                         r->pattern);
+    }
+    if ((r->filter || r->start || r->stop || r->limited) && !r->pattern && !r->events) {
+        return error_set(err, "a filter needs the events it is for: PATTERN or events=FILE");
+    }
+    return true;
+}
+
+static bool is_help(const char *text)
+{
+    return text && (!strcmp(text, "help") || !strcmp(text, "?"));
+}
+
+enum trace_option trace_setup_trace(struct trace_setup *setup, const char *argument,
+                                    struct error *err)
+{
+    struct option_list list;
+    struct request *r = mem_alloc(sizeof *r);
+    r->where = mem_format("-trace %s", argument);
+
+    bool ok = option_list_parse(&list, argument, "enable", err);
+    for (size_t i = 0; ok && i < list.count; i++) {
+        ok = take_key(r, &list.pair[i], err);
+    }
+    option_list_free(&list);
+    if (ok && is_help(r->pattern)) {
+        request_free(r);
+        trace_help_events(stdout);
+        return TRACE_OPTION_HELP;
+    }
+    if (!ok || !check_request(r, err)) {
+        error_prefix(err, "%s: ", r->where);
+        request_free(r);
+        return TRACE_OPTION_WRONG;
+    }
+    if (r->recording && !r->writers) {
+        r->writer[r->writers++] = &trace_writer_simple;
+    }
+    if (r->options.file && !r->pattern && !r->events) {
+        setup->naming = r;
+    }
+    *setup->end = r;
+    setup->end = &r->next;
+    return TRACE_OPTION_TAKEN;
+}
+
+/* --- -d, -D, -msg --- */
+
+static void print_items(FILE *out)
+{
+    fputs("Log items (comma separated):\n"
+          "trace:PATTERN   enable trace events\n\n"
+          "Use \"-d trace:help\" to get a list of trace events.\n",
+          out);
+}
+
+enum trace_option trace_setup_debug(struct trace_setup *setup, const char *argument,
+                                    struct error *err)
+{
+    enum trace_option result = TRACE_OPTION_TAKEN;
+    for (const char *at = argument; *at && result == TRACE_OPTION_TAKEN;) {
+        size_t len = strcspn(at, ",");
+        char *item = mem_stringn(at, len);
+        at += len + (at[len] == ',');
+        if (is_help(item)) {
+            print_items(stdout);
+            result = TRACE_OPTION_HELP;
+        } else if (!strncmp(item, "trace:", 6) && is_help(item + 6)) {
+            trace_help_events(stdout);
+            result = TRACE_OPTION_HELP;
+        } else if (!strncmp(item, "trace:", 6) && item[6]) {
+            struct request *r = mem_alloc(sizeof *r);
+            r->where = mem_format("-d %s", item);
+            r->pattern = mem_string(item + 6);
+            r->writer[r->writers++] = &trace_writer_log;
+            *setup->end = r;
+            setup->end = &r->next;
+        } else {
+            error_set(err,
+                      "-d %s: there is no such log item; there is trace:PATTERN (-d help "
+                      "lists)",
+                      item);
+            result = TRACE_OPTION_WRONG;
+        }
+        free(item);
+    }
+    return result;
+}
+
+static enum trace_option take_messages(struct trace_setup *setup, const char *argument,
+                                       struct error *err)
+{
+    struct option_list list;
+    bool ok = option_list_parse(&list, argument, NULL, err);
+    for (size_t i = 0; ok && i < list.count; i++) {
+        ok = strcmp(list.pair[i].key, "timestamp")
+                 ? error_set(err, "Invalid parameter '%s'; there is timestamp", list.pair[i].key)
+                 : option_bool("timestamp", list.pair[i].value ? list.pair[i].value : "on",
+                               &setup->timestamps, err);
+    }
+    if (ok) {
+        option_list_free(&list);
+        return TRACE_OPTION_TAKEN;
+    }
+    error_prefix(err, "-msg %s: ", argument);
+    return TRACE_OPTION_WRONG;
+}
+
+static enum trace_option take_log_file(struct trace_setup *setup, const char *argument,
+                                       struct error *err)
+{
+    (void)err;
+    free(setup->log_file);
+    setup->log_file = mem_string(argument);
+    return TRACE_OPTION_TAKEN;
+}
+
+enum trace_option trace_setup_option(struct trace_setup *setup, int argc, char **argv, int *i,
+                                     struct error *err)
+{
+    static const struct {
+        const char *name;
+        enum trace_option (*take)(struct trace_setup *, const char *, struct error *);
+    } options[] = {{"-trace", trace_setup_trace},
+                   {"-d", trace_setup_debug},
+                   {"-D", take_log_file},
+                   {"-msg", take_messages}};
+    const char *name = argv[*i];
+    name += name[0] == '-' && name[1] == '-' && name[2];
+    for (size_t n = 0; n < sizeof options / sizeof *options; n++) {
+        if (strcmp(name, options[n].name)) {
+            continue;
+        }
+        if (*i + 1 >= argc) {
+            error_set(err, "%s: requires an argument", argv[*i]);
+            return TRACE_OPTION_WRONG;
+        }
+        ++*i;
+        return options[n].take(setup, argv[*i], err);
+    }
+    return TRACE_OPTION_FOREIGN;
+}
+
+/* --- applying --- */
+
+/* Two options that mean the same recording share a sink. */
+static bool same_place(const struct trace_sink *sink, const struct trace_sink_ops *ops,
+                       const char *file)
+{
+    const char *have = sink->options.file;
+    return sink->ops == ops && (have == file || (have && file && !strcmp(have, file)));
+}
+
+/* Settings that one option leaves open and another gives are joined. */
+static void join_options(struct trace_sink *sink, const struct trace_sink_options *more)
+{
+    sink->options.drop = sink->options.drop || more->drop;
+    sink->options.context |= more->context;
+    if (more->buffer) {
+        sink->options.buffer = more->buffer;
+    }
+}
+
+static struct trace_sink *sink_for(const struct request *r, const struct trace_sink_ops *ops,
+                                   const char *file, struct error *err)
+{
+    if (ops == &trace_writer_log) {
+        return trace_log_sink();
+    }
+    if (ops == &trace_writer_simple && r->options.flight) {
+        ops = &trace_writer_flight;
+    }
+    file = ops->takes_file ? file : NULL;
+    for (struct trace_sink *sink = trace_sinks(); sink; sink = sink->next) {
+        if (same_place(sink, ops, file)) {
+            join_options(sink, &r->options);
+            return sink;
+        }
+    }
+    struct trace_sink_options options = r->options;
+    options.file = mem_string(file);
+    options.buffer = options.buffer ? options.buffer : TRACE_RING_DEFAULT;
+    options.size = options.size ? options.size : 64 << 20;
+    struct trace_sink *sink = trace_sink_new(ops, &options, err);
+    if (!sink) {
+        free(options.file);
+    }
+    return sink;
+}
+
+/* Finds or makes the sinks of a request; nothing is opened yet. */
+static bool make_sinks(struct trace_setup *setup, struct request *r, struct error *err)
+{
+    const char *file = r->options.file;
+    if (setup->naming && !file) {
+        /* `-trace file=F` on its own: F is where patterns without a place of their own go. */
+        if (!r->writers) {
+            r->writer[r->writers++] = &trace_writer_simple;
+        }
+        file = setup->naming->options.file;
+        r->options.flight = r->options.flight || setup->naming->options.flight;
+    }
+    if (!r->writers) {
+        r->writer[r->writers++] = &trace_writer_log;
+    }
+    for (unsigned i = 0; i < r->writers; i++) {
+        r->sink[i] = sink_for(r, r->writer[i], file, err);
+        if (!r->sink[i]) {
+            return error_prefix(err, "%s: ", r->where);
+        }
+    }
+    return true;
+}
+
+static void warn_about(trace_warn_fn *warn, void *opaque, const char *where, const char *pattern,
+                       const struct trace_match *match)
+{
+    char *text = NULL;
+    if (!match->events && glob_is_pattern(pattern)) {
+        text = mem_format("%s: warning: no trace event matches '%s'", where, pattern);
+    } else if (!match->events) {
+        text = mem_format("%s: warning: trace event '%s' does not exist%s", where, pattern,
+                          access(pattern, R_OK) == 0 && strchr(pattern, '/')
+                              ? " (there is a file of that name: events=FILE reads one)"
+                              : "");
+    } else if (match->unavailable == match->events) {
+        text = mem_format("%s: warning: trace event '%s' is not traceable (it is declared "
+                          "'disable')",
+                          where, pattern);
+    } else if (match->without) {
+        text = mem_format("%s: warning: %u of %u events lack a name that the filter uses and stay "
+                          "as they were",
+                          where, match->without, match->events);
+    }
+    if (text && warn) {
+        warn(opaque, text);
+    }
+    free(text);
+}
+
+/* One name or pattern, from the option itself or from a line of a file. */
+static bool apply_pattern(const struct request *r, const struct request *from, const char *where,
+                          trace_warn_fn *warn, void *opaque, struct error *err)
+{
+    struct trace_match match = {0};
+    const char *pattern = from->pattern;
+    if (pattern[0] == '-') {
+        trace_state_set(pattern + 1, false, &match);
+        match.unavailable = 0;
+        warn_about(warn, opaque, where, pattern + 1, &match);
+        return true;
+    }
+    const struct trace_rule_options options = {
+        .filter = from->filter ? from->filter : r->filter,
+        .start = from->start ? from->start : r->start,
+        .stop = from->stop ? from->stop : r->stop,
+        .limited = from->limited || r->limited,
+        .limit = from->limited ? from->limit : r->limit,
+    };
+    for (unsigned i = 0; i < r->writers; i++) {
+        if (!trace_rule_add(pattern, r->sink[i], &options, &match, err)) {
+            return error_prefix(err, "%s: ", where);
+        }
+    }
+    warn_about(warn, opaque, where, pattern, &match);
+    return true;
+}
+
+/* A line of an events file: NAME, PATTERN or -PATTERN, with filter=, start=, stop= and limit= where
+ * wanted. QEMU takes only the first form, without blanks around it. */
+static bool apply_line(const struct request *r, char *line, const char *where, bool *help,
+                       trace_warn_fn *warn, void *opaque, struct error *err)
+{
+    line += strspn(line, " \t");
+    line[strcspn(line, "\r\n")] = 0;
+    for (size_t len = strlen(line); len && strchr(" \t", line[len - 1]); len--) {
+        line[len - 1] = 0;
+    }
+    if (!*line || *line == '#') {
+        return true;
+    }
+    if (is_help(line)) {
+        *help = true;
+        return true;
+    }
+    struct option_list list;
+    struct request one = {0};
+    bool ok = option_list_parse(&list, line, "enable", err);
+    for (size_t i = 0; ok && i < list.count; i++) {
+        ok = take_key(&one, &list.pair[i], err);
+    }
+    option_list_free(&list);
+    if (ok && (one.recording || one.writers || !one.pattern)) {
+        ok = error_set(err, "a line holds a name or pattern, and filter=, start=, stop= or limit=");
+    }
+    ok = ok && check_request(&one, err);
+    if (!ok) {
+        error_prefix(err, "%s: ", where);
+    }
+    ok = ok && apply_pattern(r, &one, where, warn, opaque, err);
+    free(one.pattern);
+    free(one.filter);
+    free(one.start);
+    free(one.stop);
+    free(one.events);
+    free(one.options.file);
+    return ok;
+}
+
+static bool no_events_file(const struct request *r, struct error *err)
+{
+    struct strbuf hint;
+    strbuf_init(&hint);
+    if (errno == ENOENT && (glob_is_pattern(r->events) || trace_event_find(r->events))) {
+        strbuf_printf(&hint,
+                      " (events= takes a file with names in it; enable=%s switches events on by "
+                      "name)",
+                      r->events);
+    }
+    error_set(err, "%s: %s: %s%s", r->where, r->events, strerror(errno), hint.data);
+    strbuf_free(&hint);
+    return false;
+}
+
+static bool apply_file(const struct request *r, bool *help, trace_warn_fn *warn, void *opaque,
+                       struct error *err)
+{
+    FILE *file = fopen(r->events, "re");
+    if (!file) {
+        return no_events_file(r, err);
+    }
+    char *line = NULL;
+    size_t room = 0;
+    bool ok = true;
+    for (unsigned number = 1; ok && getline(&line, &room, file) >= 0; number++) {
+        char *where = mem_format("%s:%u", r->events, number);
+        ok = apply_line(r, line, where, help, warn, opaque, err);
+        free(where);
+    }
+    if (ok && ferror(file)) {
+        ok = error_set(err, "%s: %s: %s", r->where, r->events, strerror(errno));
+    }
+    free(line);
+    fclose(file);
+    return ok;
+}
+
+static bool open_sinks(const struct request *r, struct error *err)
+{
+    for (unsigned i = 0; i < r->writers; i++) {
+        if (!trace_sink_on(r->sink[i], err)) {
+            return error_prefix(err, "%s: ", r->where);
+        }
+        if (r->recording) {
+            trace_default_sink_add(r->sink[i]);
+        }
+    }
+    return true;
+}
+
+bool trace_setup_apply(struct trace_setup *setup, trace_warn_fn *warn, void *opaque,
+                       struct error *err)
+{
+    bool ok = true, help = false;
+    if (setup->log_file && !log_set_file(setup->log_file, err)) {
+        return false;
+    }
+    log_set_timestamps(setup->timestamps);
+    trace_control_lock();
+    for (struct request *r = setup->first; ok && r; r = r->next) {
+        ok = make_sinks(setup, r, err);
+    }
+    for (struct request *r = setup->first; ok && r; r = r->next) {
+        ok = open_sinks(r, err);
+    }
+    for (struct request *r = setup->first; ok && r; r = r->next) {
+        ok = (!r->pattern || apply_pattern(r, r, r->where, warn, opaque, err)) &&
+             (!r->events || apply_file(r, &help, warn, opaque, err));
+    }
+    trace_control_unlock();
+    if (ok && help) {
+        trace_help_events(stdout);
+        exit(0);
+    }
+    return ok;
+}
+
+void trace_help_options(FILE *out)
+{
+    fputs("  -trace [enable=]PATTERN[,KEY=VALUE]...   watch events; -trace help lists them\n", out);
+    for (size_t i = 0; i < KEYS; i++) {
+        fprintf(out, "           %s=%s\n", keys[i].name, keys[i].help);
+    }
+    for (size_t i = 0; trace_writers[i]; i++) {
+        fprintf(out, "           writer=%-9s %s\n", trace_writers[i]->name, trace_writers[i]->help);
+    }
+    fputs("  -d trace:PATTERN                         the same as text\n"
+          "  -D FILE                                  text goes there instead of standard error\n"
+          "  -msg timestamp=on                        thread and time before each line of text\n",
+          out);
+}
+
+void trace_help_events(FILE *out)
+{
+    for (unsigned i = 0; i < trace_event_count(); i++) {
+        fprintf(out, "%s\n", trace_event_at(i)->decl->name);
+    }
+}
