@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The list of writers. */
+#include "trace/write/writers.h"
+
+#include <stddef.h>
+
+const struct trace_sink_ops *const trace_writers[] = {
+    &trace_writer_log,
+    &trace_writer_simple,
+    &trace_writer_ctf,
+    &trace_writer_ftrace,
+    &trace_writer_syslog,
+    &trace_writer_lttng,
+    NULL,
+};
