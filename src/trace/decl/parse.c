@@ -232,8 +232,12 @@ static bool read_arg(struct decl_reader *r, struct draft *d, const char *p, cons
                          "empty argument: expected a type and a name, or 'void' alone for no "
                          "arguments");
     }
-    if (d->decl.nargs == TRACE_ARGS_MAX + (d->decl.vcpu ? 1u : 0u)) {
-        return decl_fail(r, p, "too many arguments: an event may have at most %d", TRACE_ARGS_MAX);
+    /* A recording's own list may have more: the context fields that were recorded. */
+    const unsigned most =
+        r->dialect == TRACE_DIALECT_ANY ? TRACE_VALUES_MAX : TRACE_ARGS_MAX + d->decl.vcpu;
+    if (d->decl.nargs == most) {
+        return decl_fail(r, p, "too many arguments: an event may have at most %d",
+                         most == TRACE_VALUES_MAX ? TRACE_VALUES_MAX : TRACE_ARGS_MAX);
     }
     const char *star = memrchr(p, '*', (size_t)(end - p));
     const char *name = end;
