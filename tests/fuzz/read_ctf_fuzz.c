@@ -54,7 +54,12 @@ static void prepare(void)
     strbuf_init(&usual);
     ctf_tsdl_head(&usual, uuid, &about);
     for (size_t i = 0; i < decls->count; i++) {
-        ctf_tsdl_event(&usual, &words, (uint32_t)i, decls->row[i]);
+        struct strbuf body;
+        strbuf_init(&body);
+        ctf_tsdl_body(&body, decls->row[i]);
+        ctf_tsdl_declaration(&usual, &words, decls->row[i]);
+        ctf_tsdl_event(&usual, (uint32_t)i, body.data);
+        strbuf_free(&body);
     }
     ctf_words_free(&words);
     trace_decls_free(decls);

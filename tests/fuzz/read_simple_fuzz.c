@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
  * Fuzz target: the reader of the simple format, all versions and files without a header. The first
- * byte of the input chooses the options, the rest is the recording. Everything that is handed out
- * is looked at and rendered, so that a pointer to the wrong place shows. */
+ * byte of the input chooses the options, the rest is the recording. */
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "base/strbuf.h"
-#include "trace/read/internal.h"
+#include "walk.h"
 
 static const char declarations[] = "tick(void) \"\"\n"
                                    "two(uint64_t offs, int val) \"offs 0x%lx val %d\"\n"
@@ -48,31 +46,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     struct trace_reader_options options = {.events = list, .no_header = data[0] & 1};
     struct error err = {0};
-    struct trace_record record;
-    struct strbuf text;
-    int got;
-    struct trace_reader *reader =
-        trace_reader_open_input("fuzz", input_memory(data + 1, size - 1), &options, &err);
-    if (!reader) {
-        if (!*err.text) {
-            abort(); /* a failure without a sentence */
-        }
-        return 0;
-    }
-    strbuf_init(&text);
-    while ((got = trace_reader_next(reader, &record)) > 0) {
-        strbuf_clear(&text);
-        trace_decl_render(&text, record.decl, record.values, record.lengths);
-        for (unsigned i = 0; i < record.decl->nargs; i++) {
-            if (record.decl->arg[i].kind == TRACE_STRING) {
-                strbuf_add(&text, (const char *)(uintptr_t)record.values[i], record.lengths[i]);
-            }
-        }
-    }
-    if (!*trace_reader_error(reader) != (got == 0)) {
-        abort(); /* damage has a sentence, a clean end has none */
-    }
-    strbuf_free(&text);
-    trace_reader_close(reader);
+    walk_reader(trace_reader_open_input("fuzz", input_memory(data + 1, size - 1), &options, &err),
+                &err);
     return 0;
 }

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: MIT
+#
+# The reader of flight recordings, on recordings made by hand: order, losses, damage.
+import struct
+import unittest
+
+from flight_recording import CHUNK, HEADER, flight
+from recording import Case, DROPPED, event, text, words
+
+EVENTS = "tick(void) \"\"\ntwo(uint64_t offs, int val) \"\"\nname(const char *dev) \"%s\"\n"
+NAMES = ["tick", "two", "name"]
+FIRST = [event(0, 1000), event(1, 3000, words(0x40, -3)), event(DROPPED, 6000, words(7))]
+SECOND = [event(2, 2000, text(b"e1000")), event(0, 4000)]
+
+
+def make():
+    return flight(EVENTS, NAMES, [(11, FIRST), (12, SECOND)])
+
+
+LINES = ["tick 0.000 pid=1 ", "name 1.000 pid=1 dev=e1000",
+         "two 1.000 pid=1 offs=0x40 val=0xfffffffffffffffd", "tick 1.000 pid=1 ",
+         "Dropped_Event 2.000 pid=1 num_events_dropped=0x7"]
+
+
+class Flight(Case):
+    def shown(self, content, status=0):
+        out, err = self.run_trace("show", self.write("f", content), status=status)
+        return out.decode().splitlines(), err
+
+    def broken(self, content):
+        lines, err = self.shown(content, status=1)
+        self.assertEqual(err.count("\n"), 1, err)
+        self.assertRegex(err, r"^vitrine-trace( show)?: \S*/f: ")
+        return lines, err
+
+    def test_threads_merge_by_time(self):
+        self.assertEqual(self.shown(make())[0], LINES)
+
+    def test_no_record_at_all(self):
+        self.assertEqual(self.shown(flight(EVENTS, NAMES, []))[0], [])
+
+    def test_chunks_of_a_thread_follow_their_sequence(self):
+        content = bytearray(flight(EVENTS, NAMES, [(11, [event(0, 9000)]), (11, [event(0, 5000)])]))
+        # Both are of one thread (serial 1); the second chunk is the older one.
+        struct.pack_into("<QII", content, HEADER, 5, 11, 1)
+        struct.pack_into("<QII", content, HEADER + CHUNK, 4, 11, 1)
+        self.assertEqual(self.shown(content)[0], ["tick 0.000 pid=1 ", "tick 4.000 pid=1 "])
+
+    def test_threads_are_told(self):
+        out, _ = self.run_trace("stats", "--by", "thread", self.write("f", make()))
+        self.assertIn("thread 11", out.decode())
+        self.assertIn("thread 12", out.decode())
+
+    def test_damaged_record_ends_the_text_there(self):
+        at = HEADER + 16 + len(FIRST[0])
+        for offset, value, complaint in (
+                (0, 9, f"at byte {at}: expected the type of a record"),
+                (24, 0x7fffffff, f"at byte {at}: expected a record that fits its chunk"),
+                (8, 5, f"at byte {at + 8}: expected the id of a declared event, found 0x5"),
+                (24, 24, f"at byte {at + 32}: expected the 2 arguments of event 'two'")):
+            content = bytearray(make())
+            struct.pack_into("<I", content, at + offset, value)
+            lines, err = self.broken(content)
+            self.assertIn(complaint, err)
+            self.assertEqual(lines, LINES[:len(lines)])
+
+    def test_damaged_head(self):
+        for offset, form, value, complaint in (
+                (16, "<I", 2, "expected a flight recording of version 1"),
+                (16, "<I", 0, "expected a flight recording of version 1"),
+                (20, "<I", 0x04030201, "this machine's byte order"),
+                (24, "<Q", 1 << 40, "expected chunks that fit"),
+                (32, "<Q", 1 << 50, "expected chunks that fit"),
+                (40, "<Q", 1 << 60, "place of the declarations"),
+                (48, "<Q", (1 << 64) - 1, "place of the declarations"),
+                (56, "<Q", 64 << 20, "place of the declarations")):
+            content = bytearray(make())
+            struct.pack_into(form, content, offset, value)
+            lines, err = self.broken(content)
+            self.assertEqual(lines, [])
+            self.assertIn(complaint, err)
+
+    def test_cut_anywhere(self):
+        content = make()
+        for size in (15, 16, 40, 71, 72, 4095, 4096, 5000, HEADER + CHUNK, len(content) - 300,
+                     len(content) - 1):
+            self.assertEqual(self.broken(content[:size])[0], [])
+
+    def test_mapping_that_is_none(self):
+        content = bytearray(make())
+        content[-1 - len("name") - 4 - 16:] = b"\xff" * (len("name") + 21)
+        self.assertIn("expected the name of an event", self.broken(content)[1])
+
+
+if __name__ == "__main__":
+    unittest.main()
