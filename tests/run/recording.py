@@ -10,7 +10,7 @@ import tempfile
 import unittest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-BUILD = os.environ.get("VITRINE_BUILD", os.path.join(ROOT, "build"))
+BUILD = os.path.abspath(os.environ.get("VITRINE_BUILD", os.path.join(ROOT, "build")))
 DATA = os.path.join(os.path.dirname(ROOT), "shared", "data")
 VITRINE_TRACE = os.path.join(BUILD, "vitrine-trace")
 QEMU_EVENTS = "/usr/share/qemu/trace-events-all"
