@@ -264,6 +264,33 @@ static void sets_of_words_stay_apart(void **state)
     trace_reader_close(reader);
 }
 
+/* Texts that are empty have an id of their own in the file; to a reader it is one event. */
+static void empty_texts_are_no_other_event(void **state)
+{
+    (void)state;
+    struct ctf_file *file = open_trace();
+    struct ctf_stream *s = ctf_stream_new(file, 77, 5);
+    for (unsigned i = 0; i < 8; i++) {
+        put(s, CONTEXT, i,
+            (const uint64_t[]){i, text_value(i & 1 ? "x" : ""), 0, text_value(i & 2 ? "y" : NULL)},
+            (const uint32_t[]){0, i & 1, 0, i & 2 ? 1 : 0});
+    }
+    assert_true(ctf_file_close(file, NULL));
+    struct trace_reader *reader = open_reader();
+    struct trace_record r = {0};
+    for (unsigned i = 0; i < 8; i++) {
+        const struct trace_decl *decl = r.decl;
+        unsigned event = r.event;
+        next_record(reader, &r);
+        assert_true(i == 0 || (r.decl == decl && r.event == event));
+        assert_int_equal(r.values[0], i);
+        assert_int_equal(r.lengths[1], i & 1);
+        assert_int_equal(r.lengths[3], i & 2 ? 1 : 0);
+    }
+    assert_int_equal(trace_reader_next(reader, &r), 0);
+    trace_reader_close(reader);
+}
+
 static void streams_are_merged(void **state)
 {
     (void)state;
@@ -700,6 +727,7 @@ int main(void)
         cmocka_unit_test_setup(kinds_come_back, clean),
         cmocka_unit_test_setup(declarations_come_back, clean),
         cmocka_unit_test_setup(sets_of_words_stay_apart, clean),
+        cmocka_unit_test_setup(empty_texts_are_no_other_event, clean),
         cmocka_unit_test_setup(streams_are_merged, clean),
         cmocka_unit_test_setup(losses_stand_where_they_happened, clean),
         cmocka_unit_test_setup(times_do_not_fall, clean),

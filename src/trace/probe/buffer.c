@@ -272,7 +272,7 @@ bool trace_buffer_room(struct trace_thread *thread, struct trace_sink *sink, siz
             }
             return true;
         }
-        if (sink->options.drop) {
+        if (sink->options.drop || trace_drain_is_held()) {
             b->end = b->cur;
             return lose(b);
         }

@@ -51,11 +51,12 @@
  *
  * What is lost when full, and how that is counted
  *
- *   By default nothing: the thread sleeps until the drain has made room. With overflow=drop the
- *   record is not stored and `lost` goes up; when there is room again a dropped record with the
- *   number comes first, so its place in the file is the place of the loss. What is left when the
- *   recording ends is written then. A record larger than a quarter of a ring cannot occur: the
- *   smallest ring is 64 KiB.
+ *   By default nothing: the thread sleeps until the drain has made room (only a handler that
+ *   interrupted its thread while that holds the drain off cannot wait, and loses). With
+ * overflow=drop the record is not stored and `lost` goes up; when there is room again a dropped
+ * record with the number comes first, so its place in the file is the place of the loss. What is
+ * left when the recording ends is written then. A record larger than a quarter of a ring cannot
+ * occur: the smallest ring is 64 KiB.
  *
  * Flight recordings
  *

@@ -41,19 +41,29 @@ struct cursor {
 static struct cursor *cursors;
 static size_t cursor_room;
 
+static _Thread_local bool drain_held; /* by this thread */
+
 void trace_drain_lock(void)
 {
     pthread_mutex_lock(&drain_mutex);
+    drain_held = true;
 }
 
 void trace_drain_unlock(void)
 {
+    drain_held = false;
     pthread_mutex_unlock(&drain_mutex);
+}
+
+bool trace_drain_is_held(void)
+{
+    return drain_held;
 }
 
 void trace_drain_reset(void)
 {
     pthread_mutex_init(&drain_mutex, NULL);
+    drain_held = false;
 }
 
 void trace_drain_wake(void)

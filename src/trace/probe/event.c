@@ -415,7 +415,7 @@ void trace_default_sink_add(struct trace_sink *sink)
 static void give_default_rules(struct trace_event *event)
 {
     for (struct rule *r = rules; r; r = r->next) {
-        if (glob_match(r->pattern, event->decl->name)) {
+        if (glob_match(r->pattern, event->decl->name) && takes_part(r, event)) {
             return;
         }
     }

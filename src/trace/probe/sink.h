@@ -127,6 +127,8 @@ bool trace_drain_start(struct error *err);
 /* Keeps the drain thread out of all sinks, or lets it in again. */
 void trace_drain_lock(void);
 void trace_drain_unlock(void);
+/* True while the calling thread keeps it out: it must not wait for it then. */
+bool trace_drain_is_held(void);
 /* In the child of a fork: the lock as new. */
 void trace_drain_reset(void);
 /* Empties the buffers of one sink completely; the drain locked, the sink off and threads
