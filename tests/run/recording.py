@@ -11,7 +11,7 @@ import unittest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.abspath(os.environ.get("VITRINE_BUILD", os.path.join(ROOT, "build")))
-DATA = os.path.join(os.path.dirname(ROOT), "shared", "data")
+DATA = os.path.join(ROOT, "tests", "data")
 VITRINE_TRACE = os.path.join(BUILD, "vitrine-trace")
 QEMU_EVENTS = "/usr/share/qemu/trace-events-all"
 LONG = os.environ.get("VITRINE_CHECK") == "long"

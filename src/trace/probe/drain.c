@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/load.h"
 #include "base/memory.h"
 #include "trace/probe/sink.h"
 #include "trace/record.h"
@@ -73,13 +74,6 @@ void trace_drain_wake(void)
         syscall(SYS_futex, &wake_word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
         errno = saved;
     }
-}
-
-static uint64_t load64(const uint8_t *p)
-{
-    uint64_t value;
-    memcpy(&value, p, 8);
-    return value;
 }
 
 static size_t record_size(const uint8_t *p)

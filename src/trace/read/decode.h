@@ -10,21 +10,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/load.h"
 #include "trace/decl/decl.h"
-
-static inline uint64_t load64(const uint8_t *p)
-{
-    uint64_t value;
-    memcpy(&value, p, sizeof value);
-    return value;
-}
-
-static inline uint32_t load32(const uint8_t *p)
-{
-    uint32_t value;
-    memcpy(&value, p, sizeof value);
-    return value;
-}
 
 /* Walks the arguments [p, end) as declared. True if they fit exactly. Strings stay where they are.
  */

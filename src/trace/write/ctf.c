@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/load.h"
 #include "base/memory.h"
 #include "trace/probe/event.h"
 #include "trace/record.h"
@@ -130,20 +131,6 @@ static void ctf_close(struct trace_sink *sink)
 }
 
 /* --- records --- */
-
-static inline uint64_t load64(const uint8_t *p)
-{
-    uint64_t value;
-    memcpy(&value, p, sizeof value);
-    return value;
-}
-
-static inline uint32_t load32(const uint8_t *p)
-{
-    uint32_t value;
-    memcpy(&value, p, sizeof value);
-    return value;
-}
 
 static struct ctf_stream *stream_of(struct trace_sink *sink, struct trace_thread *thread,
                                     uint32_t pid)
