@@ -5,7 +5,12 @@
  * A function that can fail takes a `struct error *` last and returns false (or NULL). The sentence
  * says what, where, what was expected and what is possible. It has no trailing newline and no
  * program name: the caller that shows it adds those. `err` may be NULL when the reason is of no
- * interest. The struct owns nothing, so it needs no clean-up and may be copied.
+ * interest. The struct owns nothing, so it needs no clean-up and may be copied. Any thread.
+ *
+ * The room base holds what every other room is made of and knows nothing of machines and traces.
+ * Read in this order: this header, memory.h and strbuf.h (memory); input.h, output.h and log.h
+ * (files); option.h, glob.h, guess.h and names.h (words); progress.h; clock.h, digits.h and load.h
+ * (small and fast).
  */
 #ifndef BASE_ERROR_H
 #define BASE_ERROR_H

@@ -36,6 +36,7 @@ struct input_private {
     bool close_fd;  /* not for standard input */
     bool started;   /* compressed or not has been decided */
     bool raw_ended; /* the descriptor or the memory has no more */
+    bool plain;     /* the descriptor is a regular file at its beginning */
     bool failed;
     bool in_frame;        /* the decoder is inside a compressed frame */
     uint8_t *window;      /* WINDOW bytes; NULL while plain memory is its own window */
@@ -83,6 +84,7 @@ struct input *input_open(const char *path, struct error *err)
     own->start = in->cur = in->end = own->window;
     if (S_ISREG(st.st_mode)) {
         off_t at = lseek(fd, 0, SEEK_CUR);
+        own->plain = at == 0;
         own->size = (uint64_t)(at > 0 && at <= st.st_size ? st.st_size - at : st.st_size);
     }
     return in;
@@ -276,6 +278,11 @@ bool input_failed(const struct input *in, struct error *err)
         *err = in->own->err;
     }
     return in->own->failed;
+}
+
+int input_file(const struct input *in)
+{
+    return in->own->plain && !in->own->decoder ? in->own->fd : -1;
 }
 
 void input_progress(const struct input *in, uint64_t *done, uint64_t *size)

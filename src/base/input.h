@@ -41,6 +41,10 @@ uint64_t input_offset(const struct input *in);
  * compression; then `err` tells which. */
 bool input_failed(const struct input *in, struct error *err);
 
+/* The descriptor, where the stream is what pread() finds there: a plain file, not compressed, read
+ * from its beginning. Else -1. It stays the stream's. To be asked after the first input_need(). */
+int input_file(const struct input *in);
+
 /* Bytes of the underlying file consumed, and its size or 0 when that is not known. */
 void input_progress(const struct input *in, uint64_t *done, uint64_t *size);
 

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,9 +18,45 @@
 #include "base/memory.h"
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static _Thread_local bool inside; /* a signal handler logs while its thread does */
+static _Thread_local bool inside; /* this thread has it: a signal handler logs without */
 static int descriptor = STDERR_FILENO;
 static bool timestamps;
+
+/* Also keeps the thread from being cancelled, which writing would allow. False for a handler that
+ * interrupted its thread while that had the log. */
+static bool lock(int *cancel)
+{
+    if (inside) {
+        return false;
+    }
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, cancel);
+    inside = true;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    pthread_mutex_lock(&mutex);
+    return true;
+}
+
+static void unlock(int cancel)
+{
+    pthread_mutex_unlock(&mutex);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    inside = false;
+    pthread_setcancelstate(cancel, NULL);
+}
+
+/* In the child of a fork: another thread of the parent's may have had it. It keeps nothing whole
+ * but lines, and those of others go on in the parent. */
+static void forked_child(void)
+{
+    if (!inside) {
+        pthread_mutex_init(&mutex, NULL);
+    }
+}
+
+__attribute__((constructor)) static void log_init(void)
+{
+    pthread_atfork(NULL, NULL, forked_child);
+}
 
 /* The name with its %d replaced; NULL when another conversion, or a second %d, stands in it. */
 static char *expand(const char *name)
@@ -53,10 +90,13 @@ bool log_set_file(const char *name, struct error *err)
         }
         free(path);
     }
-    pthread_mutex_lock(&mutex);
+    int cancel;
+    bool locked = lock(&cancel);
     int old = descriptor;
     descriptor = fd;
-    pthread_mutex_unlock(&mutex);
+    if (locked) {
+        unlock(cancel);
+    }
     if (old != STDERR_FILENO) {
         close(old);
     }
@@ -72,7 +112,9 @@ static void write_all(struct iovec *part, int count)
 {
     while (count) {
         ssize_t done = writev(descriptor, part, count);
-        if (done < 0 && errno != EINTR) {
+        if (done < 0 && errno == EAGAIN) {
+            poll(&(struct pollfd){.fd = descriptor, .events = POLLOUT}, 1, -1);
+        } else if (done < 0 && errno != EINTR) {
             return; /* nobody is left to tell */
         }
         for (size_t n = done > 0 ? (size_t)done : 0; count && n >= part->iov_len; count--, part++) {
@@ -89,12 +131,9 @@ static void write_all(struct iovec *part, int count)
 static void write_line(const char *text, size_t len, bool stamp)
 {
     char prefix[64];
-    const bool outer = !inside;
     const int saved = errno;
-    if (outer) {
-        inside = true;
-        pthread_mutex_lock(&mutex);
-    }
+    int cancel;
+    const bool locked = lock(&cancel);
     struct iovec part[2] = {{prefix, 0}, {(void *)text, len}};
     if (stamp && __atomic_load_n(&timestamps, __ATOMIC_RELAXED)) {
         const uint64_t now = clock_realtime();
@@ -103,9 +142,8 @@ static void write_line(const char *text, size_t len, bool stamp)
                              now / 1000000000, now % 1000000000 / 1000);
     }
     write_all(part, 2);
-    if (outer) {
-        pthread_mutex_unlock(&mutex);
-        inside = false;
+    if (locked) {
+        unlock(cancel);
     }
     errno = saved;
 }

@@ -81,7 +81,7 @@ void option_list_free(struct option_list *list)
 static bool read_digits(const char *text, uint64_t *value, char **end)
 {
     int base = text[0] == '0' && (text[1] == 'x' || text[1] == 'X') ? 16 : 10;
-    if (!text || !strchr("0123456789", text[0]) || !text[0]) {
+    if (text[0] < '0' || text[0] > '9') {
         return false;
     }
     errno = 0;

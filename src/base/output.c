@@ -206,11 +206,6 @@ bool output_failed(const struct output *out, struct error *err)
     return out->own->failed;
 }
 
-bool output_broken(const struct output *out)
-{
-    return out->own->broken;
-}
-
 void output_puts(struct output *out, const char *text)
 {
     output_add(out, text, strlen(text));

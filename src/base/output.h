@@ -30,11 +30,11 @@ void *output_memory_take(struct output *out, size_t *len);
 
 /* Writes what is buffered, closes. False and a sentence when anything since the opening failed
  * ("FILE: No space left on device"). Frees `out` in any case. A closed pipe (EPIPE) is no error for
- * standard output: the reader had enough; output_broken() tells, so that work can end early. */
+ * standard output: the reader had enough. */
 bool output_close(struct output *out, struct error *err);
-bool output_broken(const struct output *out);
 
-/* True, with the sentence, once writing has failed: for work that should not go on then. */
+/* True, with the sentence, once writing has failed, also when the reader of a pipe went away: for
+ * work that should not go on then. `err` may be NULL. */
 bool output_failed(const struct output *out, struct error *err);
 
 /* Makes room for `len` bytes at cur (len <= 64 KiB). */

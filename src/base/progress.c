@@ -19,8 +19,13 @@ void progress_begin(struct progress *p, const char *what)
 {
     const char *term = getenv("TERM");
     bool dumb = !term || !strcmp(term, "dumb");
-    *p = (struct progress){.what = what, .on = !dumb && isatty(STDERR_FILENO)};
+    *p = (struct progress){.on = !dumb && isatty(STDERR_FILENO)};
     if (p->on) {
+        size_t len = strlen(what);
+        what += len > PROGRESS_WHAT ? len - PROGRESS_WHAT : 0;
+        for (char *to = p->what; *what; what++) {
+            *to++ = *what >= ' ' && *what < 0x7f ? *what : '?';
+        }
         p->started = clock_monotonic();
     }
 }

@@ -9,13 +9,16 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+enum { PROGRESS_WHAT = 40 }; /* bytes of the label that are shown: the last ones */
+
 struct progress {
-    const char *what; /* "reading trace-1234" */
-    uint64_t started; /* ns */
-    uint64_t shown;   /* ns of the last drawing, 0: not drawn yet */
+    char what[PROGRESS_WHAT + 1]; /* "trace-1234" */
+    uint64_t started;             /* ns */
+    uint64_t shown;               /* ns of the last drawing, 0: not drawn yet */
     bool on;
 };
 
+/* `what` is copied; what could steer the terminal is shown as '?'. */
 void progress_begin(struct progress *p, const char *what);
 
 /* `total` 0: not known. Cheap enough for every few thousand steps: looks at the clock and draws at

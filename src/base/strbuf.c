@@ -17,9 +17,15 @@ void strbuf_init(struct strbuf *s)
     *s = (struct strbuf){.data = empty};
 }
 
+void strbuf_init_in(struct strbuf *s, char *room, size_t size)
+{
+    *s = (struct strbuf){.data = room, .room = size, .lent = room};
+    room[0] = 0;
+}
+
 void strbuf_free(struct strbuf *s)
 {
-    if (s->room) {
+    if (s->room && s->data != s->lent) {
         free(s->data);
     }
     strbuf_init(s);
@@ -38,7 +44,11 @@ static void make_room(struct strbuf *s, size_t more)
     size_t need = s->len + more + 1;
     if (need > s->room) {
         size_t room = need < 64 ? 64 : need + need / 2;
-        s->data = mem_resize(s->room ? s->data : NULL, room, 1);
+        if (s->room && s->data == s->lent) {
+            s->data = memcpy(mem_resize(NULL, room, 1), s->data, s->len + 1);
+        } else {
+            s->data = mem_resize(s->room ? s->data : NULL, room, 1);
+        }
         s->room = room;
     }
 }
@@ -82,7 +92,7 @@ void strbuf_printf(struct strbuf *s, const char *format, ...)
 
 char *strbuf_take(struct strbuf *s)
 {
-    char *text = s->room ? s->data : mem_string("");
+    char *text = s->room && s->data != s->lent ? s->data : mem_string(s->data);
     strbuf_init(s);
     return text;
 }

@@ -11,10 +11,14 @@
 struct strbuf {
     char *data;
     size_t len;
-    size_t room; /* bytes allocated, 0 while data is the shared empty string */
+    size_t room; /* bytes there are, 0 while data is the shared empty string */
+    char *lent;  /* the caller's memory, NULL: none */
 };
 
 void strbuf_init(struct strbuf *s);
+/* Begins in memory of the caller's, which must outlive it. Nothing is allocated while the text fits
+ * into it, so that signal handlers can make one. */
+void strbuf_init_in(struct strbuf *s, char *room, size_t size);
 void strbuf_free(struct strbuf *s);  /* leaves it initialised and empty */
 void strbuf_clear(struct strbuf *s); /* keeps the memory */
 void strbuf_add(struct strbuf *s, const void *bytes, size_t len);

@@ -3,6 +3,7 @@
  * Input streams: files, pipes and memory, plain and compressed; windows, offsets, damage. */
 #include "base/input.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -228,13 +229,58 @@ static void test_open_errors(void **state)
     input_close(NULL);
 }
 
+/* Where the bytes of a stream can be read by their place. */
+static void test_file(void **state)
+{
+    (void)state;
+    static const char text[] = "some bytes of a plain file";
+    char back[sizeof text] = "";
+    char *path = make_file(text, sizeof text);
+    struct input *in = input_open(path, NULL);
+    assert_int_equal(input_need(in, 4), sizeof text);
+    assert_true(input_file(in) >= 0);
+    assert_int_equal(pread(input_file(in), back, sizeof back, 0), sizeof text);
+    assert_string_equal(back, text);
+    input_close(in);
+
+    /* As standard input: from the beginning, and from further on. */
+    int saved = dup(STDIN_FILENO), fd = open(path, O_RDONLY);
+    for (int at = 0; at < 2; at++) {
+        assert_int_equal(lseek(fd, at, SEEK_SET), at);
+        assert_true(dup2(fd, STDIN_FILENO) >= 0);
+        in = input_open("-", NULL);
+        assert_int_equal(input_need(in, 4), sizeof text - (size_t)at);
+        assert_int_equal(input_file(in), at ? -1 : STDIN_FILENO);
+        input_close(in);
+    }
+    dup2(saved, STDIN_FILENO);
+    close(saved);
+    close(fd);
+    unlink(path);
+    free(path);
+
+    char packed[256];
+    size_t len = ZSTD_compress(packed, sizeof packed, text, sizeof text, 1);
+    path = make_file(packed, len);
+    in = input_open(path, NULL);
+    assert_int_equal(input_need(in, 4), sizeof text);
+    assert_int_equal(input_file(in), -1);
+    input_close(in);
+    unlink(path);
+    free(path);
+    in = input_memory(text, sizeof text);
+    assert_int_equal(input_need(in, 4), sizeof text);
+    assert_int_equal(input_file(in), -1);
+    input_close(in);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_plain),       cmocka_unit_test(test_compressed),
         cmocka_unit_test(test_frames),      cmocka_unit_test(test_pipe),
         cmocka_unit_test(test_damage),      cmocka_unit_test(test_window_too_large),
-        cmocka_unit_test(test_open_errors),
+        cmocka_unit_test(test_open_errors), cmocka_unit_test(test_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -148,11 +148,12 @@ static void test_errors(void **state)
     assert_string_equal(err.text,
                         "/nonexistent/file: cannot be created: No such file or directory");
 
-    /* A full disk is found out when the stream is closed. */
+    /* A full disk shows when the buffer leaves, and is told when the stream is closed. */
     struct output *out = output_open("/dev/full", &err);
     assert_non_null(out);
     write_lines(out);
-    assert_false(output_broken(out));
+    output_flush(out);
+    assert_true(output_failed(out, NULL));
     assert_false(output_close(out, &err));
     assert_string_equal(err.text, "/dev/full: No space left on device");
 }
@@ -170,12 +171,12 @@ static void test_broken_pipe(void **state)
     struct output *out = output_open("-", &err);
     output_puts(out, "lost");
     output_flush(out);
-    bool broken = output_broken(out);
+    bool failed = output_failed(out, NULL);
     bool closed = output_close(out, &err);
     dup2(kept, STDOUT_FILENO);
     close(kept);
     close(ends[1]);
-    assert_true(broken);
+    assert_true(failed);
     assert_true(closed);
 }
 
