@@ -75,7 +75,8 @@ void trace_fire(struct trace_event *event, const uint64_t *values);
 
 /* QEMU's names for asking about an event: trace_event_get_state(TRACE_FOO) is true when it is
  * switched on by name, trace_event_get_state_backends(TRACE_FOO) when anybody at all listens. */
-#define trace_event_get_state(id)          ((id##_ENABLED) && _##id##_EVENT.on)
+#define trace_event_get_state(id) \
+    ((id##_ENABLED) && __atomic_load_n(&_##id##_EVENT.on, __ATOMIC_RELAXED))
 #define trace_event_get_state_backends(id) ((id##_ENABLED) && id##_BACKEND_DSTATE())
 
 #endif

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 import unittest
 
 from recording import BUILD, LONG, Case
@@ -82,6 +83,99 @@ class Probes(Case):
                      "--toggle")
         self.assertEqual(self.order("t", 3, 0)["lost"], 0)
 
+    # --- what is hard on it
+
+    def churn(self, *args):
+        """Runs churn; returns the numbers it printed, by name, and its standard error."""
+        out, err = self.program("churn", *args)
+        words = out.split()
+        return dict(zip(words[::2], map(int, words[1::2]))), err
+
+    def test_a_handler_fires_more_than_the_ring_holds(self):
+        # The handler waits for room while it holds up the record that it interrupted.
+        fired = self.churn("-trace", "churn,file=h,buffer=64k", "handler", "50")[0]["fired"]
+        result = self.order("h", 1, 0)
+        self.assertEqual((result["records"], result["lost"]), (fired, 0))
+
+    def test_a_handler_logs_while_its_thread_does(self):
+        fired = self.churn("-trace", "churn", "-D", "log", "handler", "20")[0]["fired"]
+        lines = self.read("log").splitlines()
+        self.assertEqual(len(lines), fired)
+        self.assertEqual(set(lines), {"churn 1", "churn 2"})
+
+    def test_a_thread_is_stopped_in_the_middle_of_a_record(self):
+        # Others wait for room meanwhile, and it does not go on before they do.
+        fired = self.churn("-trace", "churn,file=s,buffer=64k", "stopped", "12")[0]["fired"]
+        result = self.order("s", 1, 0)
+        self.assertEqual((result["records"], result["lost"]), (fired, 0))
+
+    def test_blocks_of_ended_threads_are_used_again(self):
+        for where in ("-D", "log"), ("-trace", "file=s"), ("-trace", "file=f,mode=flight"):
+            numbers, _ = self.churn("-trace", "churn", *where, "threads", "3000")
+            self.assertLess(numbers["blocks"], 1000)
+        self.assertEqual(self.order("s", 1, 0)["records"], 3000)
+
+    def test_ended_threads_give_chunks_back(self):
+        # 16 chunks: the newest of 400 threads have them in the end.
+        _, err = self.churn("-trace", "churn,file=f,mode=flight,size=256k", "threads", "400")
+        self.assertEqual(err, "")
+        lines = self.show("f").splitlines()
+        self.assertEqual(len(lines), 16)
+        self.assertTrue(all(int(line.rsplit("=", 1)[1], 16) >= 400 - 24 for line in lines), lines)
+
+    def test_more_threads_than_chunks(self):
+        # Who has a chunk keeps its newest events; what the others lost is told.
+        _, err = self.churn("-trace", "churn,file=f,mode=flight,size=256k", "crowd", "20")
+        self.assertIn("lacks 4000 events: it has 16 chunks", err)
+        last = [line for line in self.show("f").splitlines() if line.endswith("number=0x3e7")]
+        self.assertEqual(len(last), 16)
+
+    def test_a_crowd_loses_nothing(self):
+        self.churn("-trace", "churn,file=c,buffer=64k", "-trace", "churn,file=c.ctf,writer=ctf",
+                   "crowd", "100")
+        for name in "c", "c.ctf":
+            result = self.order(name, 1, 0)
+            self.assertEqual((result["records"], result["lost"]), (100_000, 0))
+
+    def test_fork_while_threads_fire(self):
+        for where in ("-D", "log"), ("-trace", "file=s"), ("-trace", "file=f,mode=flight"):
+            self.churn("-trace", "churn", *where, "forks", "50")
+        # Text goes on in children, recordings do not.
+        self.assertEqual(self.read("log").splitlines().count("churn 3"), 500)
+        self.assertNotIn("number=0x3\n", self.show("s") + self.show("f"))
+
+    def test_a_handler_ends_the_program_while_threads_fire(self):
+        for _ in range(5):
+            self.program("churn", "-trace", "churn,file=e", "exit")
+            self.assertGreater(self.order("e", 1, 0)["records"], 0)
+
+    def test_threads_are_cancelled_while_they_fire(self):
+        self.churn("-trace", "churn", "-D", "log", "cancel", "20")
+        for line in self.read("log").splitlines():
+            self.assertRegex(line, "^churn 1$")
+
+    def test_no_memory_is_a_loss_that_is_counted(self):
+        self.churn("-trace", "churn,file=s", "starve", "5")
+        result = self.order("s", 1, 0)
+        self.assertEqual((result["records"], result["lost"]), (1, 5))
+
+    def test_the_reader_of_a_recording_goes_away(self):
+        os.mkfifo(self.path("fifo"))
+        with subprocess.Popen([os.path.join(PROGRAMS, "churn"), "-trace", "churn,file=fifo",
+                               "broken", "100"], cwd=self.folder, stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as program:
+            with open(self.path("fifo"), "rb") as reader:
+                reader.read(1)
+            out, err = program.communicate("go on\n", timeout=60)
+        self.assertEqual((program.returncode, out), (0, "fired 101\n"))
+        self.assertEqual(err, "the simple recording ends here: fifo: Broken pipe\n")
+
+    def test_a_full_disk_ends_the_recording_only(self):
+        for more in "", ",buffer=64k", ",overflow=drop":
+            _, err = self.churn("-trace", "churn,file=/dev/full" + more, "crowd", "4")
+            self.assertEqual(err, "the simple recording ends here: /dev/full: "
+                                  "No space left on device\n")
+
     # --- flight
 
     def test_flight_survives_sigkill(self):
@@ -90,6 +184,22 @@ class Probes(Case):
                          "--threads", "2", "--count", "10000000", "--kill", str(after),
                          status=-signal.SIGKILL)
             self.assertEqual(self.order("f", 2, 0)["last"], after - 1)
+
+    def test_a_flight_file_has_one_writer(self):
+        # A second one would cut the file under the mapping of the first.
+        command = [os.path.join(PROGRAMS, "churn"), "-trace", "churn,file=f,mode=flight", "broken",
+                   "100"]
+        with subprocess.Popen(command, cwd=self.folder, stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE, text=True) as first:
+            deadline = time.monotonic() + 30
+            while not os.path.exists(self.path("f")) or os.path.getsize(self.path("f")) == 0:
+                self.assertLess(time.monotonic(), deadline)
+                time.sleep(0.01)
+            _, err = self.program("churn", *command[1:], status=2)
+            self.assertIn("f: is being recorded into already: name another file", err)
+            first.communicate("go on\n", timeout=60)
+        self.assertEqual(first.returncode, 0)
+        self.assertEqual(self.order("f", 1, 0)["records"], 101)
 
     def test_flight_keeps_its_size(self):
         sizes = []

@@ -300,6 +300,18 @@ static void gates_start_stop_and_limit(void **state)
     }
     assert_int_equal(m.count, 2);
     sink_end(sink);
+
+    /* A gate also sees the event that another rule of the sink has let through. */
+    sink = sink_new(&m);
+    const struct trace_rule_options starting = {.start = "val == 1"};
+    rule("unit_number", sink, "val == 1");
+    assert_true(trace_rule_add("unit_number", sink, &starting, NULL, &err));
+    trace_unit_number(1, 0);
+    trace_unit_number(2, 1);
+    trace_unit_number(3, 2);
+    assert_int_equal(m.count, 2);
+    assert_int_equal(m.value[1][0], 3);
+    sink_end(sink);
 }
 
 /* --- options --- */
@@ -608,6 +620,202 @@ static void a_child_leaves_the_recording_alone(void **state)
     free(path);
 }
 
+/* A child's own recording has nothing of the parent's, and the parent's nothing of the child's. */
+static void a_child_records_anew(void **state)
+{
+    (void)state;
+    static const char *const more[] = {"", ",mode=flight,size=256k", ",writer=ctf"};
+    for (unsigned i = 0; i < 3; i++) {
+        char *name = mem_format("parent-%u", i);
+        char *path = temporary(name), *other = mem_format("%s-child", path);
+        struct trace_sink *sink = recording(path, more[i]);
+        trace_drain_lock(); /* what the parent fires is in its ring when it forks */
+        trace_unit_number(1, 1);
+        trace_drain_unlock();
+        pid_t child = fork();
+        if (child == 0) {
+            struct error err = {{0}};
+            trace_unit_number(2, 2);        /* goes nowhere */
+            bool ok = !trace_file_on(&err); /* not into the parent's file */
+            ok = ok && trace_file_set(other, &err) && trace_file_on(&err);
+            trace_unit_number(3, 3);
+            trace_unit_number(4, 4);
+            trace_shutdown();
+            _exit(ok ? 0 : 1);
+        }
+        int status;
+        uint64_t lost;
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_int_equal(status, 0);
+        trace_unit_number(5, 5);
+        sink_end(sink);
+        assert_int_equal(count_records(path, &lost), 2);
+        assert_int_equal(count_records(other, &lost), 2);
+        free(other);
+        free(path);
+        free(name);
+    }
+}
+
+/* A child that lives on has the descriptors of the recording, and thereby its lock. */
+static void a_child_keeps_no_recording_from_its_parent(void **state)
+{
+    (void)state;
+    static const char *const more[] = {",mode=flight,size=256k", ",writer=ctf"};
+    for (unsigned i = 0; i < 2; i++) {
+        char *path = temporary(i ? "lock-ctf" : "lock-flight");
+        struct trace_sink *sink = recording(path, more[i]);
+        int until[2];
+        char none;
+        assert_int_equal(pipe(until), 0);
+        pid_t child = fork();
+        if (child == 0) {
+            close(until[1]);
+            _exit(read(until[0], &none, 1) == 0 ? 0 : 1);
+        }
+        struct error err = {{0}};
+        uint64_t lost;
+        trace_file_off();
+        if (!trace_file_on(&err)) {
+            fail_msg("%s", err.text);
+        }
+        close(until[0]);
+        close(until[1]);
+        int status;
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_int_equal(status, 0);
+        trace_unit_plain();
+        sink_end(sink);
+        assert_int_equal(count_records(path, &lost), 1);
+        free(path);
+    }
+}
+
+static unsigned open_descriptors(void)
+{
+    unsigned count = 0;
+    for (int fd = 0; fd < 256; fd++) {
+        count += fcntl(fd, F_GETFD) >= 0;
+    }
+    return count;
+}
+
+static void a_failed_recording_can_be_switched_on_again(void **state)
+{
+    (void)state;
+    struct trace_sink *sink = recording("/dev/full", "");
+    const unsigned descriptors = open_descriptors();
+    struct error err = {{0}};
+    bool on;
+    for (unsigned i = 0; i < 3; i++) {
+        trace_unit_plain();
+        trace_file_flush();
+        trace_file_status(&on);
+        assert_false(on);
+        assert_true(trace_file_on(&err));
+        trace_file_status(&on);
+        assert_true(on);
+        assert_int_equal(open_descriptors(), descriptors);
+    }
+    char *path = temporary("again");
+    uint64_t lost;
+    assert_true(trace_file_set(path, &err));
+    trace_unit_plain();
+    sink_end(sink);
+    assert_int_equal(count_records(path, &lost), 1);
+    free(path);
+}
+
+static void an_open_recording_keeps_its_options(void **state)
+{
+    (void)state;
+    char *path = temporary("joined");
+    char *context = mem_format("unit_*,file=%s,context=vcpu", path);
+    char *flight = mem_format("unit_*,file=%s,mode=flight", path);
+    struct trace_sink *sink = recording(path, "");
+    struct error err = {{0}};
+    uint64_t lost;
+    assert_false(apply(context, &err));
+    assert_non_null(strstr(err.text, "is being recorded already"));
+    assert_false(apply(flight, &err));
+    assert_non_null(strstr(err.text, "cannot be written by two writers"));
+    trace_unit_number(1, 2);
+    sink_end(sink);
+    assert_int_equal(count_records(path, &lost), 1);
+    free(context);
+    free(flight);
+    free(path);
+}
+
+/* As a library does that is loaded late. */
+static void events_are_added_while_recordings_are_open(void **state)
+{
+    (void)state;
+    static struct trace_decl decl;
+    static union trace_enable enable;
+    static struct trace_event event = {.decl = &decl, .enable = &enable};
+    static struct trace_event *const row[] = {&event};
+    static struct trace_group group = {.name = "late", .event = row, .count = 1};
+    static const char *const more[] = {"", ",mode=flight", ",writer=ctf"};
+    char *path[3];
+    for (unsigned i = 0; i < 3; i++) {
+        char *name = mem_format("late-%u", i);
+        path[i] = temporary(name);
+        free(name);
+        recording(path[i], more[i]);
+    }
+    decl = *trace_event_find("unit_number")->decl;
+    decl.name = "unit_late";
+    trace_group_register(&group);
+    trace_unit_number(1, 1);
+    for (struct trace_sink *sink = trace_sinks(); sink; sink = sink->next) {
+        if (trace_sink_is_recording(sink)) {
+            rule("unit_late", sink, NULL);
+        }
+    }
+    const uint64_t values[] = {7, 8};
+    trace_fire(&event, values);
+    recordings_end();
+    for (unsigned i = 0; i < 3; i++) {
+        struct trace_reader *reader = reading(path[i]);
+        struct trace_record r;
+        assert_int_equal(trace_reader_next(reader, &r), 1);
+        assert_string_equal(r.decl->name, "unit_number");
+        assert_int_equal(trace_reader_next(reader, &r), 1);
+        assert_string_equal(r.decl->name, "unit_late");
+        assert_int_equal(r.values[1], 8);
+        assert_int_equal(trace_reader_next(reader, &r), 0);
+        trace_reader_close(reader);
+        free(path[i]);
+    }
+}
+
+static void there_are_as_many_recordings_as_slots(void **state)
+{
+    (void)state;
+    struct error err = {{0}};
+    for (unsigned i = 0; i <= TRACE_RECORDINGS_MAX; i++) {
+        char *name = mem_format("slot-%u", i);
+        char *path = temporary(name);
+        char *argument = mem_format("unit_number,file=%s", path);
+        assert_int_equal(apply(argument, &err), i < TRACE_RECORDINGS_MAX);
+        free(argument);
+        free(path);
+        free(name);
+    }
+    assert_non_null(strstr(err.text, "8 recordings are open, which is as many as there can be"));
+    trace_unit_number(1, 1);
+    recordings_end();
+    for (unsigned i = 0; i < TRACE_RECORDINGS_MAX; i++) {
+        char *name = mem_format("slot-%u", i);
+        char *path = temporary(name);
+        uint64_t lost;
+        assert_int_equal(count_records(path, &lost), 1);
+        free(path);
+        free(name);
+    }
+}
+
 /* --- many threads --- */
 
 static bool stop_firing;
@@ -659,6 +867,52 @@ static void states_change_while_probes_fire(void **state)
     free(path);
 }
 
+static void *fire_once(void *opaque)
+{
+    trace_unit_number(1, 2);
+    return opaque;
+}
+
+static void *keep_starting(void *opaque)
+{
+    while (!__atomic_load_n(&stop_firing, __ATOMIC_RELAXED)) {
+        pthread_t thread;
+        assert_int_equal(pthread_create(&thread, NULL, fire_once, NULL), 0);
+        pthread_join(thread, NULL);
+    }
+    return opaque;
+}
+
+static void recordings_are_switched_while_threads_end(void **state)
+{
+    (void)state;
+    static const char *const more[] = {",mode=flight,size=256k", ",buffer=64k"};
+    for (unsigned i = 0; i < 2; i++) {
+        char *path = temporary(i ? "ending" : "ending-flight");
+        struct trace_sink *sink = recording(path, more[i]);
+        pthread_t thread[2];
+        stop_firing = false;
+        for (unsigned t = 0; t < 2; t++) {
+            assert_int_equal(pthread_create(&thread[t], NULL, keep_starting, NULL), 0);
+        }
+        for (unsigned n = 0; n < 40; n++) {
+            struct error err;
+            trace_file_off();
+            assert_true(trace_file_on(&err));
+            trace_file_flush();
+        }
+        __atomic_store_n(&stop_firing, true, __ATOMIC_RELAXED);
+        for (unsigned t = 0; t < 2; t++) {
+            pthread_join(thread[t], NULL);
+        }
+        sink_end(sink);
+        uint64_t lost;
+        count_records(path, &lost);
+        assert_int_equal(lost, 0);
+        free(path);
+    }
+}
+
 static void the_log_is_qemus_line(void **state)
 {
     (void)state;
@@ -706,7 +960,14 @@ int main(void)
         cmocka_unit_test(files_on_off_set_flush),
         cmocka_unit_test(files_are_private),
         cmocka_unit_test(a_child_leaves_the_recording_alone),
+        cmocka_unit_test(a_child_records_anew),
+        cmocka_unit_test(a_child_keeps_no_recording_from_its_parent),
+        cmocka_unit_test(a_failed_recording_can_be_switched_on_again),
+        cmocka_unit_test(an_open_recording_keeps_its_options),
+        cmocka_unit_test(events_are_added_while_recordings_are_open),
+        cmocka_unit_test(there_are_as_many_recordings_as_slots),
         cmocka_unit_test(states_change_while_probes_fire),
+        cmocka_unit_test(recordings_are_switched_while_threads_end),
         cmocka_unit_test(the_log_is_qemus_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -25,16 +25,61 @@ static struct trace_thread *threads; /* every block ever made; only grows */
 static uint32_t thread_serial;
 static pthread_key_t thread_key;
 static bool membarrier_works;
+static uint32_t ended; /* blocks that were left to the drain */
+
+enum { ENDED_MANY = 32 }; /* after so many it is woken, that rings do not pile up */
+
+/* Leaves the recordings that nobody drains; true when no other has anything of the thread. A thread
+ * that does this counts as firing, so a recording that is being closed waits for it; one that is
+ * closed already takes the buffers away itself. */
+static bool leave_undrained(struct trace_thread *block)
+{
+    bool empty = true;
+    __atomic_store_n(&block->seq, block->seq | 1, __ATOMIC_RELAXED);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    for (unsigned slot = 0; slot < TRACE_RECORDINGS_MAX; slot++) {
+        struct trace_buffer *b = &block->buffer[slot];
+        struct trace_sink *sink = trace_sink_live(slot);
+        if (!sink) {
+            continue;
+        }
+        __atomic_store_n(&b->writing, 0, __ATOMIC_RELEASE); /* ended in the middle of a record */
+        if (sink->ops->room) {
+            sink->ops->thread_ended(sink, block);
+            *b = (struct trace_buffer){0};
+        } else if (b->base || b->lost != b->lost_told) {
+            empty = false;
+        }
+    }
+    __atomic_store_n(&block->seq, block->seq + 1, __ATOMIC_RELEASE);
+    return empty;
+}
 
 static void thread_ended(void *opaque)
 {
     struct trace_thread *block = opaque;
     trace_thread_self = NULL;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST); /* handlers use another block from here on */
     while (block) {
         struct trace_thread *nested = block->nested;
-        __atomic_store_n(&block->state, TRACE_THREAD_ENDED, __ATOMIC_RELEASE);
+        bool empty = leave_undrained(block);
+        __atomic_store_n(&block->state, empty ? TRACE_THREAD_FREE : TRACE_THREAD_ENDED,
+                         __ATOMIC_RELEASE);
+        if (!empty && __atomic_add_fetch(&ended, 1, __ATOMIC_RELAXED) % ENDED_MANY == 0) {
+            trace_drain_wake();
+        }
         block = nested;
     }
+}
+
+/* Whether a block is the calling thread's. */
+static bool is_mine(const struct trace_thread *block)
+{
+    const struct trace_thread *mine = trace_thread_self;
+    while (mine && mine != block) {
+        mine = mine->nested;
+    }
+    return mine;
 }
 
 static void before_fork(void);
@@ -62,28 +107,53 @@ static void after_fork(void)
     trace_control_unlock();
 }
 
+/* Forgets what the parent's recordings have of a block. `firing`: it is being written to by the
+ * probe that a handler interrupted, so what is mapped stays mapped. */
+static void forget_buffers(struct trace_thread *t, bool firing)
+{
+    for (struct trace_sink *sink = trace_sinks(); sink; sink = sink->next) {
+        struct trace_buffer *b = &t->buffer[sink->slot];
+        if (sink->ops->records && firing) {
+            b->tail = b->cur;
+            b->lost_told = b->lost;
+        } else if (sink->ops->records) {
+            trace_buffer_free(b);
+        } else if (sink->ops->room && firing) {
+            b->base = NULL;
+        } else if (sink->ops->room) {
+            *b = (struct trace_buffer){0};
+        }
+    }
+    memset(t->stream, 0, sizeof t->stream);
+}
+
 /* The child has one thread and no drain: the parent's recordings are the parent's, so here they are
- * off; text goes on. Blocks of threads that the child does not have are marked as ended. */
+ * off; text goes on. So that a recording of the child's own does not take up the parent's records,
+ * nor write where the parent does, all blocks begin anew. */
 static void forked_child(void)
 {
+    bool firing = false; /* the fork is a handler's, which interrupted a probe */
     trace_control_reset();
     trace_drain_reset();
     trace_process_id = (uint32_t)getpid();
-    for (struct trace_sink *sink = trace_sinks(); sink; sink = sink->next) {
-        if (trace_sink_is_recording(sink)) {
-            sink->on = sink->open = false;
-        }
+    for (struct trace_thread *m = trace_thread_self; m; m = m->nested) {
+        firing = firing || (m->seq & 1);
     }
     for (struct trace_thread *t = threads; t; t = t->next) {
-        bool mine = false;
-        for (struct trace_thread *m = trace_thread_self; m; m = m->nested) {
-            mine = mine || m == t;
-        }
-        if (mine) {
-            t->tid = (uint32_t)gettid();
-        } else {
+        const bool mine = is_mine(t);
+        forget_buffers(t, mine && firing);
+        t->tid = (uint32_t)gettid();
+        if (!mine) {
             t->seq &= ~1u;
-            t->state = TRACE_THREAD_ENDED;
+            t->state = TRACE_THREAD_FREE;
+        }
+    }
+    if (firing) {
+        trace_thread_self = NULL; /* that probe is finished in the old block; no other is begun */
+    }
+    for (struct trace_sink *sink = trace_sinks(); sink; sink = sink->next) {
+        if (trace_sink_is_recording(sink)) {
+            trace_sink_forget(sink);
         }
     }
 }
@@ -120,26 +190,38 @@ static struct trace_thread *take_block(void)
     __atomic_store_n(&block->tid, (uint32_t)gettid(), __ATOMIC_RELAXED);
     __atomic_store_n(&block->serial, __atomic_add_fetch(&thread_serial, 1, __ATOMIC_RELAXED),
                      __ATOMIC_RELAXED);
-    block->nested = NULL;
+    __atomic_store_n(&block->nested, NULL, __ATOMIC_RELAXED);
     return block;
+}
+
+/* The block that `*place` of this thread names; one is taken when there is none. A handler may have
+ * done the same meanwhile: its block stays, since it may hold records already. */
+static struct trace_thread *block_at(struct trace_thread **place)
+{
+    struct trace_thread *block = __atomic_load_n(place, __ATOMIC_RELAXED);
+    if (block) {
+        return block;
+    }
+    struct trace_thread *taken = take_block();
+    if (taken && !__atomic_compare_exchange_n(place, &block, taken, false, __ATOMIC_RELEASE,
+                                              __ATOMIC_RELAXED)) {
+        __atomic_store_n(&taken->state, TRACE_THREAD_FREE, __ATOMIC_RELEASE);
+        return block;
+    }
+    return taken;
 }
 
 struct trace_thread *trace_thread_enter_slow(void)
 {
     struct trace_thread *block = trace_thread_self;
     if (!block) {
-        block = take_block();
+        block = block_at(&trace_thread_self);
         if (block) {
-            trace_thread_self = block;
             pthread_setspecific(thread_key, block);
         }
-        return block;
     }
     while (block && (block->seq & 1)) {
-        if (!block->nested) {
-            block->nested = take_block();
-        }
-        block = block->nested;
+        block = block_at(&block->nested);
     }
     return block;
 }
@@ -152,6 +234,7 @@ void trace_record_store(uint8_t *p, uint64_t id, uint64_t time, uint64_t value)
     memcpy(p + 16, &time, 8);
     memcpy(p + 24, tail, 8);
     memcpy(p + 32, &value, 8);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
     memcpy(p, &type, 8);
 }
 
@@ -165,7 +248,6 @@ static bool ring_make(struct trace_buffer *b, size_t size)
     __atomic_store_n(&b->tail, ring, __ATOMIC_RELAXED);
     __atomic_store_n(&b->cur, ring, __ATOMIC_RELAXED);
     __atomic_store_n(&b->time, clock_monotonic(), __ATOMIC_RELAXED);
-    b->lost = b->lost_told = 0;
     /* Last: the drain looks at buffers that have a base. */
     __atomic_store_n(&b->base, ring, __ATOMIC_RELEASE);
     return true;
@@ -296,6 +378,9 @@ void trace_synchronize(void)
     trace_barrier();
     for (struct trace_thread *t = trace_threads(); t; t = t->next) {
         uint32_t seen = __atomic_load_n(&t->seq, __ATOMIC_ACQUIRE);
+        if (is_mine(t)) {
+            continue; /* odd when a handler that interrupted a probe ends the program */
+        }
         while ((seen & 1) && __atomic_load_n(&t->seq, __ATOMIC_ACQUIRE) == seen) {
             const struct timespec pause = {.tv_nsec = 50 * 1000};
             trace_drain_wake();

@@ -39,7 +39,9 @@
  *   while the thread is inside trace_fire(); the handler sees that and uses the block's `nested`
  *   block, which has buffers of its own (and so on, for handlers that are interrupted). So each
  *   buffer has one producer that is never interrupted by another producer of the same buffer.
- *   Translated code that writes records makes `seq` odd around them.
+ *   Translated code that writes records makes `seq` odd around them. A handler must return to what
+ *   it interrupted, or end the thread or the program: after siglongjmp() out of a probe, `seq`
+ *   would stay odd.
  *
  * In which order they come out
  *
@@ -49,26 +51,38 @@
  *   of these is the horizon: records up to it are merged by time and written, later ones stay for
  *   the next pass. So a file is in time order although no thread ever waits for another.
  *
+ *   A thread that is interrupted in the middle of a record holds the horizon back. When the
+ *   handler that interrupted it waits for room, or after a fifth of a second, the drain goes on
+ *   without that record, which later gets the time up to which others were written: the time may
+ *   be later than the event, but not out of order.
+ *
  * What is lost when full, and how that is counted
  *
  *   By default nothing: the thread sleeps until the drain has made room (only a handler that
- *   interrupted its thread while that holds the drain off cannot wait, and loses). With
- * overflow=drop the record is not stored and `lost` goes up; when there is room again a dropped
- * record with the number comes first, so its place in the file is the place of the loss. What is
- * left when the recording ends is written then. A record larger than a quarter of a ring cannot
- * occur: the smallest ring is 64 KiB.
+ *   interrupted its thread while that holds the drain off, or is about to, cannot wait, and loses;
+ *   so does a thread that the host gives no memory for a ring). With overflow=drop the record is
+ *   not stored and `lost` goes up; when there is room again a dropped record with the number comes
+ *   first, so its place in the file is the place of the loss. What is left when the recording ends
+ *   is written then. A record larger than a quarter of a ring cannot occur: the smallest ring is
+ *   64 KiB.
  *
  * Flight recordings
  *
  *   The same buffer, but [cur, end) lies in a chunk of a mapped file; trace_buffer_room() takes the
- *   oldest chunk of the file that no thread is filling (write/flight.c). Nobody drains. The stores
- *   of steps 4 and 5 are what makes the file readable after SIGKILL.
+ *   oldest chunk of the file that no thread is filling (write/flight.c), or begins the thread's own
+ *   again when there is none. Nobody drains. The stores of steps 4 and 5 are what makes the file
+ *   readable after SIGKILL.
  *
  * When blocks come and go
  *
- *   A block is made by the thread's first probe and pushed on a list that only grows; when its
- *   thread ends it is marked, the drain empties it, frees the rings and offers the block to the
- * next new thread.
+ *   A block is made by the thread's first probe and pushed on a list that only grows. A thread
+ *   that ends gives its chunks of flight recordings back itself, with `seq` odd, so that a
+ *   recording that is being closed waits for it. When it has no ring the next new thread can have
+ *   the block at once; else the block is marked, and the drain empties it, frees the rings and
+ *   offers it.
+ *
+ *   The child of a fork has none of the parent's rings, chunks and recordings: all blocks are empty
+ *   and free, but the one of the thread that forked.
  */
 #ifndef TRACE_BUFFER_H
 #define TRACE_BUFFER_H
@@ -101,6 +115,7 @@ struct trace_buffer {
     /* The drain's line. */
     _Alignas(64) uint8_t *tail;
     uint32_t room; /* changes whenever tail moves: what a waiting thread sleeps on */
+    uint64_t held_time, held_since; /* the record last found being written, and when first */
 };
 
 struct trace_thread {
@@ -133,8 +148,8 @@ struct trace_thread *trace_threads(void);
  * counted). May sleep. */
 bool trace_buffer_room(struct trace_thread *thread, struct trace_sink *sink, size_t size);
 
-/* Waits until every trace_fire() that had begun is over, so that what it might have seen can be
- * freed. Not from inside trace_fire(). */
+/* Waits until every trace_fire() that had begun on another thread is over, so that what it might
+ * have seen can be freed. Not from inside trace_fire(). */
 void trace_synchronize(void);
 
 /* Makes every thread of the process pass a full memory barrier. */

@@ -101,7 +101,7 @@ void trace_file_flush(void)
 {
     trace_control_lock();
     for (struct trace_sink *sink = trace_sinks(); sink; sink = sink->next) {
-        if (trace_sink_is_recording(sink) && sink->on) {
+        if (trace_sink_is_recording(sink) && trace_sink_is_on(sink)) {
             trace_drain_flush(sink);
         }
     }
@@ -116,10 +116,11 @@ bool trace_file_set(const char *path, struct error *err)
     if (!sink) {
         ok = make_recording(path, err) != NULL;
     } else {
-        bool was_on = sink->on;
+        bool was_on = trace_sink_is_on(sink);
         trace_sink_off(sink);
         free(sink->options.file);
         sink->options.file = mem_string(path);
+        sink->inherited = false;
         ok = !was_on || trace_sink_on(sink, err);
     }
     trace_control_unlock();
@@ -130,7 +131,7 @@ const char *trace_file_status(bool *on)
 {
     trace_control_lock();
     struct trace_sink *sink = first_recording();
-    *on = sink && sink->on;
+    *on = sink && trace_sink_is_on(sink);
     const char *file = sink ? sink->options.file : NULL;
     trace_control_unlock();
     return file;

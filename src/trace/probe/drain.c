@@ -22,11 +22,18 @@
 #include "trace/probe/sink.h"
 #include "trace/record.h"
 
+/* Two, so that they are taken in turn: who lets `drain_mutex` go and wants it again at once waits
+ * for `turn_mutex`, which the next one holds. */
+static pthread_mutex_t turn_mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_mutex_t drain_mutex = PTHREAD_MUTEX_INITIALIZER;
 static uint32_t wake_word;  /* 1: there is something to do */
 static pid_t drain_process; /* the process whose drain thread runs, 0: none */
 
 enum { RELEASE_STEP = 64 << 10 };
+
+/* How long the thread that is in the middle of a record may hold the others up: it may be in a
+ * signal handler that does not return until somebody else, who waits for room, wakes it. */
+static const uint64_t patience = 200 * 1000 * 1000;
 
 /* One buffer during a pass. */
 struct cursor {
@@ -35,6 +42,7 @@ struct cursor {
     const uint8_t *pos; /* the next record to hand over */
     const uint8_t *end; /* what was behind `cur` when the pass began */
     uint64_t time;      /* of the record at pos */
+    uint64_t least;     /* records up to this time are written already */
     size_t kept;        /* bytes taken since space was last given back */
 };
 
@@ -42,29 +50,76 @@ struct cursor {
 static struct cursor *cursors;
 static size_t cursor_room;
 
-static _Thread_local bool drain_held; /* by this thread */
+static _Thread_local bool drain_is_self; /* the drain thread, which has all signals blocked */
+
+/* What the thread that holds the drain off has of its own. */
+static _Thread_local struct {
+    bool held; /* or about to be, or just let go: a handler cannot tell the difference */
+    bool pipe_blocked, pipe_pending;
+} mine;
+
+/* A recording's reader that goes away must not end the program: writing then fails, but SIGPIPE,
+ * which the drain thread has blocked, is not for others either. */
+static void block_pipe_signal(void)
+{
+    sigset_t set, old;
+    sigpending(&set);
+    mine.pipe_pending = sigismember(&set, SIGPIPE);
+    sigemptyset(&set);
+    sigaddset(&set, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &set, &old);
+    mine.pipe_blocked = sigismember(&old, SIGPIPE);
+}
+
+static void allow_pipe_signal(void)
+{
+    const struct timespec now = {0};
+    sigset_t set;
+    if (mine.pipe_blocked) {
+        return;
+    }
+    sigemptyset(&set);
+    sigaddset(&set, SIGPIPE);
+    if (!mine.pipe_pending) {
+        while (sigtimedwait(&set, NULL, &now) < 0 && errno == EINTR) {
+        }
+    }
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
 
 void trace_drain_lock(void)
 {
+    mine.held = true;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    pthread_mutex_lock(&turn_mutex);
     pthread_mutex_lock(&drain_mutex);
-    drain_held = true;
+    pthread_mutex_unlock(&turn_mutex);
+    if (!drain_is_self) {
+        block_pipe_signal();
+    }
 }
 
 void trace_drain_unlock(void)
 {
-    drain_held = false;
+    if (!drain_is_self) {
+        allow_pipe_signal();
+    }
     pthread_mutex_unlock(&drain_mutex);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    mine.held = false;
 }
 
 bool trace_drain_is_held(void)
 {
-    return drain_held;
+    return mine.held;
 }
 
 void trace_drain_reset(void)
 {
+    pthread_mutex_init(&turn_mutex, NULL);
     pthread_mutex_init(&drain_mutex, NULL);
-    drain_held = false;
+    allow_pipe_signal();
+    mine.held = false;
 }
 
 void trace_drain_wake(void)
@@ -96,6 +151,10 @@ static bool cursor_settle(struct cursor *c)
         }
     }
     c->time = load64(c->pos + 16);
+    if (c->time < c->least) {
+        c->time = c->least; /* its thread was not waited for: see held_up() */
+        memcpy((uint8_t *)c->pos + 16, &c->time, 8);
+    }
     return true;
 }
 
@@ -111,20 +170,41 @@ static void cursor_release(struct cursor *c)
     }
 }
 
-/* Finds the buffers that hold something and the time up to which nothing older can still come. */
-static size_t begin_pass(struct trace_sink *sink, uint64_t *horizon)
+/* Whether the record that `t` is in the middle of is not to be waited for, because a handler that
+ * interrupted it waits for room itself, or for too long already. */
+static bool held_up(struct trace_thread *t, unsigned slot, uint64_t time, uint64_t now)
+{
+    struct trace_buffer *b = &t->buffer[slot];
+    for (struct trace_thread *n = t; (n = __atomic_load_n(&n->nested, __ATOMIC_ACQUIRE));) {
+        if (__atomic_load_n(&n->buffer[slot].waiting, __ATOMIC_ACQUIRE)) {
+            return true;
+        }
+    }
+    if (b->held_time != time) {
+        b->held_time = time;
+        b->held_since = now;
+    }
+    return now - b->held_since > patience;
+}
+
+/* Finds the buffers that hold something and the time up to which nothing older can still come.
+ * `settled`: no thread is in the middle of a record that will be finished. */
+static size_t begin_pass(struct trace_sink *sink, bool settled, uint64_t *horizon)
 {
     size_t count = 0;
-    *horizon = clock_monotonic();
+    const uint64_t now = clock_monotonic();
+    *horizon = now;
     trace_barrier();
     for (struct trace_thread *t = trace_threads(); t; t = t->next) {
         struct trace_buffer *b = &t->buffer[sink->slot];
         if (!__atomic_load_n(&b->base, __ATOMIC_ACQUIRE)) {
             continue;
         }
-        if (__atomic_load_n(&b->writing, __ATOMIC_ACQUIRE)) {
+        if (!settled && __atomic_load_n(&b->writing, __ATOMIC_ACQUIRE)) {
             uint64_t time = __atomic_load_n(&b->time, __ATOMIC_ACQUIRE);
-            *horizon = time < *horizon ? time : *horizon;
+            if (time < *horizon && !held_up(t, sink->slot, time, now)) {
+                *horizon = time;
+            }
         }
         if (count == cursor_room) {
             cursor_room = cursor_room * 2 + 16;
@@ -135,6 +215,7 @@ static size_t begin_pass(struct trace_sink *sink, uint64_t *horizon)
             .buffer = b,
             .pos = __atomic_load_n(&b->tail, __ATOMIC_RELAXED),
             .end = __atomic_load_n(&b->cur, __ATOMIC_ACQUIRE),
+            .least = sink->horizon,
         };
         count += cursor_settle(&cursors[count]);
     }
@@ -155,10 +236,10 @@ static const uint8_t *run_end(const struct cursor *c, uint64_t until)
 
 /* Merges what the buffers hold up to the horizon. Returns the bytes taken; `left` tells whether
  * records beyond the horizon remain. */
-static size_t run_pass(struct trace_sink *sink, bool *left)
+static size_t run_pass(struct trace_sink *sink, bool settled, bool *left)
 {
     uint64_t horizon;
-    size_t count = begin_pass(sink, &horizon);
+    size_t count = begin_pass(sink, settled, &horizon);
     size_t taken = 0;
 
     while (count) {
@@ -197,7 +278,7 @@ static size_t run_pass(struct trace_sink *sink, bool *left)
         cursor_release(&cursors[i]);
     }
     *left = count > 0;
-    sink->horizon = horizon;
+    sink->horizon = horizon > sink->horizon ? horizon : sink->horizon;
     return taken;
 }
 
@@ -214,7 +295,7 @@ static void reclaim(void)
             empty = empty && (!s->ops->records || !b->base || b->tail == b->cur);
         }
         for (struct trace_sink *s = trace_sinks(); empty && s; s = s->next) {
-            if (trace_sink_is_recording(s)) {
+            if (trace_sink_is_recording(s) && s->open) {
                 trace_drain_leave(s, t);
             }
         }
@@ -261,7 +342,7 @@ void trace_drain_finish(struct trace_sink *sink)
     if (sink->ops->records) {
         bool left;
         do {
-            run_pass(sink, &left);
+            run_pass(sink, true, &left);
         } while (left);
     }
     for (struct trace_thread *t = trace_threads(); t; t = t->next) {
@@ -272,7 +353,7 @@ void trace_drain_finish(struct trace_sink *sink)
 static size_t drain_sink(struct trace_sink *sink, bool *left)
 {
     struct error err;
-    size_t taken = run_pass(sink, left);
+    size_t taken = run_pass(sink, false, left);
     if (taken && !sink->failed && sink->ops->flush && !sink->ops->flush(sink, &err)) {
         trace_sink_failed(sink, &err);
     }
@@ -287,11 +368,11 @@ void trace_drain_flush(struct trace_sink *sink)
     if (sink->ops->records) {
         /* A pass takes what was committed before it began, up to a record that another thread is
          * just writing; a second one after every probe of that time is over takes the rest. */
-        run_pass(sink, &left);
+        run_pass(sink, false, &left);
         trace_drain_unlock();
         trace_synchronize();
         trace_drain_lock();
-        run_pass(sink, &left);
+        run_pass(sink, false, &left);
     }
     if (!sink->failed && sink->ops->flush && !sink->ops->flush(sink, &err)) {
         trace_sink_failed(sink, &err);
@@ -302,6 +383,7 @@ void trace_drain_flush(struct trace_sink *sink)
 static void *drain_main(void *opaque)
 {
     (void)opaque;
+    drain_is_self = true;
     for (;;) {
         bool behind = false;
         const struct timespec nap = {.tv_nsec = 200 * 1000 * 1000};

@@ -152,7 +152,10 @@ struct trace_event *trace_event_find(const char *name)
 
 const char *trace_event_group(const struct trace_event *event)
 {
-    return event_groups[event->id];
+    trace_control_lock();
+    const char *group = event_groups[event->id];
+    trace_control_unlock();
+    return group;
 }
 
 /* --- subscriptions --- */
@@ -388,7 +391,7 @@ bool trace_rule_add(const char *pattern, struct trace_sink *sink,
             struct trace_event *event = events[i];
             if (!event->decl->disabled && glob_match(pattern, event->decl->name) &&
                 takes_part(r, event)) {
-                event->on = true;
+                __atomic_store_n(&event->on, true, __ATOMIC_RELAXED);
                 publish(event);
             }
         }
@@ -435,7 +438,7 @@ static void set_state(struct trace_event *event, bool on)
     if (on) {
         give_default_rules(event);
     }
-    event->on = on;
+    __atomic_store_n(&event->on, on, __ATOMIC_RELAXED);
     publish(event);
 }
 

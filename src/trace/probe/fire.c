@@ -145,10 +145,9 @@ static bool gate_opens(const struct trace_subscription *sub, const struct trace_
         }
         __atomic_store_n(&gate->started, true, __ATOMIC_RELAXED);
     }
-    if (sub->stop && passes(sub->stop, event, values, lengths)) {
-        __atomic_store_n(&gate->stopped, true, __ATOMIC_RELAXED);
-    }
-    return true;
+    /* Where several threads stop it at once, one of them is the last. */
+    return !sub->stop || !passes(sub->stop, event, values, lengths) ||
+           !__atomic_exchange_n(&gate->stopped, true, __ATOMIC_RELAXED);
 }
 
 static bool accepts(const struct trace_subscription *sub, const struct trace_event *event,
@@ -177,7 +176,13 @@ static void deliver(struct trace_thread *self, const struct trace_subscriptions 
     for (unsigned i = 0; i < subs->count; i++) {
         const struct trace_subscription *sub = &subs->row[i];
         struct trace_sink *sink = sub->sink;
-        if (sink == done || !__atomic_load_n(&sink->on, __ATOMIC_ACQUIRE) ||
+        if (sink == done) {
+            if (sub->gate) {
+                gate_opens(sub, event, values, lengths); /* it may begin or end with this event */
+            }
+            continue;
+        }
+        if (!trace_sink_is_on(sink) ||
             ((sub->filter || sub->gate) && !accepts(sub, event, values, lengths))) {
             continue;
         }

@@ -191,14 +191,29 @@ static bool same_place(const struct trace_sink *sink, const struct trace_sink_op
     return sink->ops == ops && (have == file || (have && file && !strcmp(have, file)));
 }
 
-/* Settings that one option leaves open and another gives are joined. */
-static void join_options(struct trace_sink *sink, const struct trace_sink_options *more)
+/* Settings that one option leaves open and another gives are joined. Once the sink is open they
+ * are fixed: its records have a layout, and threads read them. */
+static bool join_options(struct trace_sink *sink, const struct trace_sink_options *more,
+                         struct error *err)
 {
-    sink->options.drop = sink->options.drop || more->drop;
-    sink->options.context |= more->context;
-    if (more->buffer) {
-        sink->options.buffer = more->buffer;
+    const struct trace_sink_options have = sink->options;
+    if (sink->open && ((more->drop && !have.drop) || (more->context & ~have.context) ||
+                       (more->buffer && more->buffer != have.buffer))) {
+        return error_set(err,
+                         "%s is being recorded already, with other words about overflow=, buffer= "
+                         "or context=: switch it off first, or name another file",
+                         have.file ? have.file : sink->ops->name);
     }
+    if (__builtin_popcount(have.context | more->context) > TRACE_CONTEXT_RECORDED_MAX) {
+        return error_set(err, "%s: a recording has at most %d context fields",
+                         have.file ? have.file : sink->ops->name, TRACE_CONTEXT_RECORDED_MAX);
+    }
+    if (!sink->open) {
+        sink->options.drop = have.drop || more->drop;
+        sink->options.context = have.context | more->context;
+        sink->options.buffer = more->buffer ? more->buffer : have.buffer;
+    }
+    return true;
 }
 
 static struct trace_sink *sink_for(const struct request *r, const struct trace_sink_ops *ops,
@@ -213,8 +228,15 @@ static struct trace_sink *sink_for(const struct request *r, const struct trace_s
     file = ops->takes_file ? file : NULL;
     for (struct trace_sink *sink = trace_sinks(); sink; sink = sink->next) {
         if (same_place(sink, ops, file)) {
-            join_options(sink, &r->options);
-            return sink;
+            return join_options(sink, &r->options, err) ? sink : NULL;
+        }
+        if (file && sink->ops->takes_file && sink->options.file &&
+            !strcmp(sink->options.file, file)) {
+            error_set(err,
+                      "%s cannot be written by two writers: it is the file of a %s recording "
+                      "already",
+                      file, sink->ops->name);
+            return NULL;
         }
     }
     struct trace_sink_options options = r->options;

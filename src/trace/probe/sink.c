@@ -13,6 +13,7 @@
 
 static struct trace_sink *sinks, **sinks_end = &sinks;
 static uint32_t slots_used;
+static struct trace_sink *live[TRACE_RECORDINGS_MAX]; /* open recordings by slot */
 
 struct trace_sink *trace_sinks(void)
 {
@@ -54,21 +55,44 @@ struct trace_sink *trace_sink_new(const struct trace_sink_ops *ops,
     return sink;
 }
 
+struct trace_sink *trace_sink_live(unsigned slot)
+{
+    return __atomic_load_n(&live[slot], __ATOMIC_ACQUIRE);
+}
+
+static void set_live(struct trace_sink *sink, bool on)
+{
+    if (trace_sink_is_recording(sink)) {
+        __atomic_store_n(&live[sink->slot], on ? sink : NULL, __ATOMIC_RELEASE);
+    }
+}
+
 bool trace_sink_on(struct trace_sink *sink, struct error *err)
 {
-    if (sink->on) {
+    if (trace_sink_is_on(sink)) {
         return true;
+    }
+    trace_sink_off(sink); /* its writing failed */
+    if (sink->inherited) {
+        return error_set(
+            err,
+            "%s is being recorded into by the process that this one was forked from: set "
+            "another file first",
+            sink->options.file);
     }
     if (sink->ops->records && !trace_drain_start(err)) {
         return false;
     }
+    /* Without the drain locked: a pipe that nobody reads yet does not hold other recordings up. */
+    if (sink->ops->open && !sink->ops->open(sink, err)) {
+        return false;
+    }
     trace_drain_lock();
-    bool ok = !sink->ops->open || sink->ops->open(sink, err);
-    sink->open = ok;
-    sink->failed = false;
+    sink->open = true;
     trace_drain_unlock();
-    __atomic_store_n(&sink->on, ok, __ATOMIC_RELEASE);
-    return ok;
+    set_live(sink, true);
+    __atomic_store_n(&sink->on, true, __ATOMIC_RELEASE);
+    return true;
 }
 
 void trace_sink_off(struct trace_sink *sink)
@@ -77,6 +101,7 @@ void trace_sink_off(struct trace_sink *sink)
         return;
     }
     __atomic_store_n(&sink->on, false, __ATOMIC_RELEASE);
+    set_live(sink, false);
     trace_synchronize();
     trace_drain_lock();
     if (trace_sink_is_recording(sink)) {
@@ -88,6 +113,13 @@ void trace_sink_off(struct trace_sink *sink)
     sink->open = false;
     sink->failed = false;
     trace_drain_unlock();
+}
+
+void trace_sink_forget(struct trace_sink *sink)
+{
+    sink->inherited = sink->inherited || sink->open;
+    sink->on = sink->open = sink->failed = false;
+    set_live(sink, false);
 }
 
 void trace_sink_free(struct trace_sink *sink)

@@ -9,9 +9,9 @@
  *   recording records go into thread buffers (probe/buffer.h) and the drain hands them to `records`
  *             in time order; or, for `room`, they stay where they are (flight).
  *
- * Sinks are made, opened and closed under the control lock (probe/control.h); the functions of a
- * recording sink are called by the drain thread or under that lock with the drain held off, never
- * by two threads at once.
+ * Sinks are made, opened and closed under the control lock (probe/control.h). While a recording is
+ * open its functions are called by the drain thread, or with the drain held off, never by two
+ * threads at once; but `room`, and `thread_ended` of one that has it, by any thread at any time.
  */
 #ifndef TRACE_SINK_H
 #define TRACE_SINK_H
@@ -73,6 +73,7 @@ struct trace_sink {
     bool on;          /* to be written to; read by firing threads */
     bool open;        /* between open() and close() */
     bool failed;      /* writing failed; stays off until it is opened again */
+    bool inherited;   /* the file is one that the process we were forked from writes */
     uint64_t horizon; /* of the drain's last pass: what was written is not younger, what comes is */
     unsigned slot;    /* of a recording: index into struct trace_thread's buffers */
     void *own;        /* the writer's */
@@ -93,10 +94,23 @@ const struct trace_sink_ops *trace_writer_find(const char *name);
 struct trace_sink *trace_sink_new(const struct trace_sink_ops *ops,
                                   const struct trace_sink_options *options, struct error *err);
 
-/* Opens it and lets records in; closes it after everything that was fired is written. Control lock
- * held. */
+/* Opens it and lets records in; closes it after everything that was fired is written. Opening one
+ * whose writing failed closes that first. Control lock held. */
 bool trace_sink_on(struct trace_sink *sink, struct error *err);
 void trace_sink_off(struct trace_sink *sink);
+
+static inline bool trace_sink_is_on(const struct trace_sink *sink)
+{
+    return __atomic_load_n(&sink->on, __ATOMIC_ACQUIRE);
+}
+
+/* The open recording with this slot, or NULL. From inside trace_fire(), or what counts as that: it
+ * stays open until then. */
+struct trace_sink *trace_sink_live(unsigned slot);
+
+/* In the child of a fork: a recording that is the parent's is off, and needs another file before it
+ * can be on again. */
+void trace_sink_forget(struct trace_sink *sink);
 
 /* Closes and frees; no subscription may name it any more. Control lock held. */
 void trace_sink_free(struct trace_sink *sink);

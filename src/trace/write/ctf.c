@@ -137,8 +137,7 @@ static struct ctf_stream *stream_of(struct trace_sink *sink, struct trace_thread
 {
     struct ctf *c = sink->own;
     struct ctf_stream *s = thread->stream[sink->slot];
-    /* In a forked child that records anew, streams of the parent's recording may be left over. */
-    if (!s || ctf_stream_file(s) != c->file) {
+    if (!s) {
         s = ctf_stream_new(c->file, pid, thread->tid);
         thread->stream[sink->slot] = s;
     }
@@ -196,9 +195,8 @@ static bool ctf_flush(struct trace_sink *sink, struct error *err)
 
 static void ctf_thread_ended(struct trace_sink *sink, struct trace_thread *thread)
 {
-    struct ctf *c = sink->own;
     struct ctf_stream *s = thread->stream[sink->slot];
-    if (s && ctf_stream_file(s) == c->file) {
+    if (s) {
         /* A failure is kept: the next flush, or closing, tells of it. */
         ctf_stream_close(s, NULL);
     }

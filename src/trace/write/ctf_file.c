@@ -655,6 +655,7 @@ bool ctf_file_close(struct ctf_file *file, struct error *err)
         free(s->bytes);
         free(s);
     }
+    flock(file->directory, LOCK_UN); /* a forked child has the descriptor too */
     close(file->directory);
     for (uint32_t i = 0; i < file->events; i++) {
         free_event(&file->event[i]);

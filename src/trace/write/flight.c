@@ -7,9 +7,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -22,12 +24,14 @@
 
 struct flight {
     int fd;
+    bool locked;
     uint8_t *map; /* header and chunks */
     size_t map_size;
     size_t chunk_size;
     size_t chunk_count;
     uint64_t next;     /* chunks taken so far */
     uint8_t *busy;     /* for each chunk: a thread is filling it */
+    uint64_t untold;   /* records lost by threads that ended without a chunk to say so in */
     uint64_t file_end; /* where the next table goes */
 };
 
@@ -80,6 +84,9 @@ static void flight_free(struct flight *f)
     if (f->map) {
         munmap(f->map, f->map_size);
     }
+    if (f->locked) {
+        flock(f->fd, LOCK_UN); /* a forked child has the descriptor too */
+    }
     if (f->fd >= 0) {
         close(f->fd);
     }
@@ -91,8 +98,16 @@ static void flight_free(struct flight *f)
  */
 static bool create(struct flight *f, const char *path, struct error *err)
 {
-    f->fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    f->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (f->fd < 0) {
+        return error_set(err, "%s: %s", path, strerror(errno));
+    }
+    /* Whoever maps the file would get SIGBUS when it is cut. */
+    if (flock(f->fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+        return error_set(err, "%s: is being recorded into already: name another file", path);
+    }
+    f->locked = true;
+    if (ftruncate(f->fd, 0) != 0) {
         return error_set(err, "%s: %s", path, strerror(errno));
     }
     int failed = posix_fallocate(f->fd, 0, (off_t)f->map_size);
@@ -165,12 +180,13 @@ static bool flight_room(struct trace_sink *sink, struct trace_thread *thread,
                         struct trace_buffer *b)
 {
     struct flight *f = sink->own;
-    uint64_t sequence;
+    uint64_t sequence = 0;
     size_t i = take_chunk(f, &sequence);
-    if (i == f->chunk_count) {
+    if (i == f->chunk_count && b->base) {
+        i = chunk_of(f, b->base); /* all others are taken: over again */
+    } else if (i == f->chunk_count) {
         return false;
-    }
-    if (b->base) {
+    } else if (b->base) {
         __atomic_store_n(&f->busy[chunk_of(f, b->base)], 0, __ATOMIC_RELEASE);
     }
     uint8_t *base = f->map + FLIGHT_HEADER_SIZE + i * f->chunk_size;
@@ -209,11 +225,19 @@ static void flight_thread_ended(struct trace_sink *sink, struct trace_thread *th
     if (b->base) {
         __atomic_store_n(&f->busy[chunk_of(f, b->base)], 0, __ATOMIC_RELEASE);
     }
+    __atomic_add_fetch(&f->untold, b->lost - b->lost_told, __ATOMIC_RELAXED);
 }
 
 static void flight_close(struct trace_sink *sink)
 {
-    flight_free(sink->own);
+    struct flight *f = sink->own;
+    if (f->untold) {
+        fprintf(stderr,
+                "the flight recording lacks %" PRIu64 " events: it has %zu chunks, and so many "
+                "threads fired at a time that some had none; a larger size= has more\n",
+                f->untold, f->chunk_count);
+    }
+    flight_free(f);
     sink->own = NULL;
 }
 

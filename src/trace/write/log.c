@@ -17,12 +17,17 @@
 #include "base/strbuf.h"
 #include "trace/write/writers.h"
 
-enum { FTRACE_LINE_MAX = 511 }; /* as QEMU cuts it */
+enum {
+    FTRACE_LINE_MAX = 511, /* as QEMU cuts it */
+    /* A line up to this length is made without malloc(), which the probe of a signal handler may
+     * have interrupted. */
+    LINE_ROOM = 2048,
+};
 
-static void render(struct strbuf *line, const struct trace_event *event, const uint64_t *values,
-                   const uint32_t *lengths)
+static void render(struct strbuf *line, char room[LINE_ROOM], const struct trace_event *event,
+                   const uint64_t *values, const uint32_t *lengths)
 {
-    strbuf_init(line);
+    strbuf_init_in(line, room, LINE_ROOM);
     strbuf_puts(line, event->decl->name);
     strbuf_putc(line, ' ');
     trace_decl_render(line, event->decl, values, lengths);
@@ -32,8 +37,9 @@ static void log_line(struct trace_sink *sink, const struct trace_event *event,
                      const uint64_t *values, const uint32_t *lengths)
 {
     (void)sink;
+    char room[LINE_ROOM];
     struct strbuf line;
-    render(&line, event, values, lengths);
+    render(&line, room, event, values, lengths);
     strbuf_putc(&line, '\n');
     log_event(line.data, line.len);
     strbuf_free(&line);
@@ -50,8 +56,9 @@ static void syslog_line(struct trace_sink *sink, const struct trace_event *event
                         const uint64_t *values, const uint32_t *lengths)
 {
     (void)sink;
+    char room[LINE_ROOM];
     struct strbuf line;
-    render(&line, event, values, lengths);
+    render(&line, room, event, values, lengths);
     syslog(LOG_INFO, "%s", line.data);
     strbuf_free(&line);
 }
@@ -122,8 +129,9 @@ static bool ftrace_open(struct trace_sink *sink, struct error *err)
 static void ftrace_line(struct trace_sink *sink, const struct trace_event *event,
                         const uint64_t *values, const uint32_t *lengths)
 {
+    char room[LINE_ROOM];
     struct strbuf line;
-    render(&line, event, values, lengths);
+    render(&line, room, event, values, lengths);
     strbuf_putc(&line, '\n');
     size_t len = line.len < FTRACE_LINE_MAX ? line.len : FTRACE_LINE_MAX;
     /* A full or absent buffer is the kernel's matter: the marker takes what it can. */
