@@ -11,9 +11,9 @@
 #include <unistd.h>
 
 #include "base/strbuf.h"
-#include "trace/read/internal.h"
 #include "trace/write/ctf_file.h"
 #include "trace/write/ctf_tsdl.h"
+#include "walk.h"
 
 #define SEPARATOR "\n--file--\n"
 
@@ -93,32 +93,6 @@ static void unpack(const char *data, size_t size)
     }
 }
 
-static void read_all(struct trace_reader *reader)
-{
-    struct trace_record record;
-    struct strbuf text;
-    uint64_t time = 0;
-    int got;
-    strbuf_init(&text);
-    while ((got = trace_reader_next(reader, &record)) > 0) {
-        strbuf_clear(&text);
-        trace_decl_render(&text, record.decl, record.values, record.lengths);
-        for (unsigned i = 0; i < record.decl->nargs; i++) {
-            if (record.decl->arg[i].kind == TRACE_STRING) {
-                strbuf_add(&text, (const char *)(uintptr_t)record.values[i], record.lengths[i]);
-            }
-        }
-        if (record.time < time) {
-            abort(); /* out of order */
-        }
-        time = record.time;
-    }
-    if (!*trace_reader_error(reader) != (got == 0)) {
-        abort(); /* damage has a sentence, a clean end has none */
-    }
-    strbuf_free(&text);
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -130,12 +104,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         prepared = true;
     }
     unpack((const char *)data, size);
-    struct trace_reader *reader = trace_reader_open(folder, NULL, &err);
-    if (reader) {
-        read_all(reader);
-        trace_reader_close(reader);
-    } else if (!*err.text) {
-        abort(); /* a failure without a sentence */
-    }
+    walk_reader(trace_reader_open(folder, NULL, &err), &err, true);
     return 0;
 }

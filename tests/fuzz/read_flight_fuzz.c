@@ -84,6 +84,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const struct trace_reader_options options = {0};
     struct error err = {0};
     walk_reader(trace_reader_open_input("fuzz", input_memory(file, file_size), &options, &err),
-                &err);
+                &err, false);
     return 0;
 }

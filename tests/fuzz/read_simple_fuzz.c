@@ -47,6 +47,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct trace_reader_options options = {.events = list, .no_header = data[0] & 1};
     struct error err = {0};
     walk_reader(trace_reader_open_input("fuzz", input_memory(data + 1, size - 1), &options, &err),
-                &err);
+                &err, false);
     return 0;
 }

@@ -12,11 +12,13 @@
 #include "trace/read/internal.h"
 
 /* Closes the reader; NULL is one that could not be opened, `err` its reason. Aborts when a failure
- * has no sentence or a clean end has one. */
-static inline void walk_reader(struct trace_reader *reader, const struct error *err)
+ * has no sentence or a clean end has one, and when times fall although the format keeps their order
+ * (`ordered`). */
+static inline void walk_reader(struct trace_reader *reader, const struct error *err, bool ordered)
 {
     struct trace_record record;
     struct strbuf text;
+    uint64_t time = 0;
     int got;
     if (!reader) {
         if (!*err->text) {
@@ -33,6 +35,10 @@ static inline void walk_reader(struct trace_reader *reader, const struct error *
                 strbuf_add(&text, (const char *)(uintptr_t)record.values[i], record.lengths[i]);
             }
         }
+        if (ordered && record.time < time) {
+            abort();
+        }
+        time = record.time;
     }
     if (!*trace_reader_error(reader) != (got == 0)) {
         abort();

@@ -644,6 +644,10 @@ static void metadata_that_is_wrong(void **state)
     assert_refused("env { tracer_name = \"vitrine\"; };", "'magic'");
     assert_refused("env { tracer_name = \"vitrine\"; }; trace { byte_order = be; };",
                    "expected byte order 'le'");
+    assert_refused("env { tracer_name = \"vitrine\"; };\ntrace { packet.header := struct { }; };",
+                   "line 2: expected fields in packet.header, found none");
+    assert_refused("env { tracer_name = \"vitrine\"; };\nstream { event.header := struct { }; };",
+                   "line 2: expected fields in event.header, found none");
     assert_refused("env { tracer_name = \"vitrine\"; };\n/* trace-events\nbroken\n*/",
                    "metadata (declarations)");
     assert_refused("env { tracer_name = \"vitrine\"; };\nevent { name = \"x\"; id = 0; };",

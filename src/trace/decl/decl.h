@@ -129,6 +129,9 @@ void trace_decls_print(struct strbuf *out, const struct trace_decl *const *row, 
  * is left over in hexadecimal. False (and nothing written) when no row matches. */
 bool trace_words_text(struct strbuf *out, const struct trace_words *words, uint64_t value);
 
+/* True if two sets have the same name, kind and rows. */
+bool trace_words_same(const struct trace_words *a, const struct trace_words *b);
+
 /* Renders an event as its declared format says, as printf would: values[i] is the argument's 64-bit
  * value or, for strings, a pointer to lengths[i] bytes (NULL prints as "(null)"). A conversion that
  * does not fit its argument's kind is shown by the kind instead, so no input can make it read

@@ -119,16 +119,18 @@ static bool read_literal(struct decl_reader *r, const char **cursor, struct decl
 }
 
 /* True if the format so far ends inside a conversion that a macro can complete. */
-static bool is_open(const struct decl_format *f)
+static bool is_open(struct decl_format *f)
 {
-    for (const char *p = f->text; (p = strchr(p, '%'));) {
+    const char *p;
+    while ((p = strchr(f->text + f->settled, '%'))) {
         struct trace_conversion c;
         trace_conversion_parse(p, &c);
         if (!c.letter && *c.end == '\0') {
             return true;
         }
-        p = c.end;
+        f->settled = (size_t)(c.end - f->text);
     }
+    f->settled = f->len;
     return false;
 }
 
@@ -185,7 +187,7 @@ static bool read_macro(struct decl_reader *r, const char **cursor, struct decl_f
 bool decl_format_read(struct decl_reader *r, const char *p, struct decl_format *f,
                       const char **stop)
 {
-    f->len = 0;
+    f->len = f->settled = 0;
     f->text[0] = '\0';
     f->at[0] = (uint32_t)(p - r->text);
     for (p = decl_skip_blanks(p, r->end); p < r->end && *p != ',';) {

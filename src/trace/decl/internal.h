@@ -99,6 +99,7 @@ static inline const char *decl_skip_blanks(const char *p, const char *end)
 /* format.c: a format while it is made, each byte with the place it came from. */
 struct decl_format {
     size_t len;
+    size_t settled; /* while it is read: what stands before holds no incomplete conversion */
     char text[TRACE_FORMAT_MAX + 1];
     uint32_t at[TRACE_FORMAT_MAX + 1]; /* offset in the line */
 };
@@ -125,8 +126,5 @@ bool decl_apply_pending(struct decl_reader *r, struct trace_decl *decl);
 /* names.c: why a name may not be used in our own files, or NULL. */
 const char *decl_refuse_arg_name(const char *name);
 const char *decl_refuse_event_name(const char *name);
-
-/* words.c */
-bool decl_words_same(const struct trace_words *a, const struct trace_words *b);
 
 #endif

@@ -154,7 +154,7 @@ static bool read_set(struct decl_reader *r, const char *p, bool flags)
                                   (unsigned)count, row};
     const struct trace_words *old = decl_store_find_words(r->decls, name.text, name.len);
     if (old) {
-        return decl_words_same(old, words) ||
+        return trace_words_same(old, words) ||
                decl_fail(r, name.text,
                          "the set '%s' was declared before with other words: the same set or "
                          "another name is allowed",

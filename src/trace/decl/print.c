@@ -141,7 +141,7 @@ void trace_decl_print(struct strbuf *out, const struct trace_decl *decl)
 static bool is_new(const struct trace_words ***seen, size_t *nseen, const struct trace_words *words)
 {
     for (size_t i = *nseen; i-- > 0;) {
-        if (decl_words_same((*seen)[i], words)) {
+        if (trace_words_same((*seen)[i], words)) {
             return false;
         }
     }

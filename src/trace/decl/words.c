@@ -6,7 +6,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-bool decl_words_same(const struct trace_words *a, const struct trace_words *b)
+bool trace_words_same(const struct trace_words *a, const struct trace_words *b)
 {
     if (a == b) {
         return true;

@@ -7,10 +7,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/guess.h"
+
 enum {
     LINE_COLUMNS = 72, /* of a long expression that are shown around the caret */
     SENTENCE_MAX = 600,
-    NAME_MAX_GUESSED = 64,
 };
 
 /* How many bytes the character at `s` has: a well-formed UTF-8 sequence that a terminal may be
@@ -103,36 +104,13 @@ const char *filter_excerpt(struct filter_excerpt *excerpt, const struct filter_s
     return excerpt->text;
 }
 
-/* Levenshtein's distance. Both lengths are at most NAME_MAX_GUESSED. */
-static unsigned distance(const char *a, size_t a_len, const char *b, size_t b_len)
-{
-    unsigned row[NAME_MAX_GUESSED + 1];
-    for (unsigned j = 0; j <= b_len; j++) {
-        row[j] = j;
-    }
-    for (unsigned i = 1; i <= a_len; i++) {
-        unsigned diagonal = row[0];
-        row[0] = i;
-        for (unsigned j = 1; j <= b_len; j++) {
-            unsigned change = diagonal + (a[i - 1] != b[j - 1]);
-            unsigned edit = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
-            diagonal = row[j];
-            row[j] = change < edit ? change : edit;
-        }
-    }
-    return row[b_len];
-}
-
 const char *filter_nearer(const char *name, size_t len, const char *candidate, const char *best)
 {
-    size_t candidate_len = strnlen(candidate, NAME_MAX_GUESSED + 1);
-    if (len > NAME_MAX_GUESSED || candidate_len > NAME_MAX_GUESSED) {
-        return best;
-    }
-    unsigned d = distance(name, len, candidate, candidate_len);
+    size_t candidate_len = strlen(candidate);
+    unsigned d = guess_distance(name, len, candidate, candidate_len);
     /* A name of which nothing is left is no guess. */
     if (d > 2 || d >= len || d >= candidate_len) {
         return best;
     }
-    return best && distance(name, len, best, strlen(best)) <= d ? best : candidate;
+    return best && guess_distance(name, len, best, strlen(best)) <= d ? best : candidate;
 }

@@ -15,6 +15,8 @@
  * is; a literal takes the type of the other side. Division by zero gives 0. Strings have ==, != and
  * =~ (glob), !~. Enumeration and flag words of the event's arguments are constants. A number is
  * true when it is not 0.
+ *
+ * Read in this order: this header, then syntax.h, which says how to go on.
  */
 #ifndef TRACE_FILTER_H
 #define TRACE_FILTER_H

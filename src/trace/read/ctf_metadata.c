@@ -75,6 +75,9 @@ static uint32_t place_fields(struct builder *b, const struct tsdl_entry *e, uint
         }
         at += f->type.bytes * (f->count ? f->count : 1);
     }
+    if (at == 0) {
+        error_set(err, "expected fields in %s, found none", e->name);
+    }
     return at;
 }
 

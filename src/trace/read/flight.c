@@ -25,6 +25,7 @@ enum {
     CHUNKS_MAX = 1 << 22,
     TABLES_MAX = 64 << 20, /* bytes of declarations, and of mapping */
     IDS_MAX = 1 << 20,
+    NAME_MAX_LEN = 1024, /* bytes of an event's name */
 };
 
 struct chunk {
@@ -45,7 +46,8 @@ struct lane {
 };
 
 struct flight {
-    FILE *file;
+    int fd;     /* of the recording or its copy */
+    FILE *copy; /* NULL: the input's own file is read */
     struct flight_header head;
     struct trace_decls *decls;
     const struct trace_decl **by_id;
@@ -71,7 +73,7 @@ static bool flight_recognise(const uint8_t *head, size_t len)
 static bool read_at(struct flight *f, void *to, size_t len, uint64_t offset)
 {
     for (size_t done = 0; done < len;) {
-        ssize_t n = pread(fileno(f->file), (char *)to + done, len - done, (off_t)(offset + done));
+        ssize_t n = pread(f->fd, (char *)to + done, len - done, (off_t)(offset + done));
         if (n <= 0 && !(n < 0 && errno == EINTR)) {
             return false;
         }
@@ -80,38 +82,32 @@ static bool read_at(struct flight *f, void *to, size_t len, uint64_t offset)
     return true;
 }
 
-/* The recording as a file that can be read anywhere. */
-static FILE *open_seekable(struct trace_reader *reader, struct error *err)
+/* Copies what comes through a pipe or out of compression to a file without a name. */
+static bool copy_input(struct trace_reader *reader, struct error *err)
 {
-    char magic[16];
-    struct stat st;
-    FILE *file = fopen(reader->path, "rbe");
-    if (file && fstat(fileno(file), &st) == 0 && S_ISREG(st.st_mode) &&
-        fread(magic, 1, sizeof magic, file) == sizeof magic &&
-        !memcmp(magic, FLIGHT_MAGIC, sizeof magic)) {
-        return file;
-    }
-    if (file) {
-        fclose(file);
-    }
+    struct flight *f = reader->own;
     struct input *in = reader->input;
-    file = tmpfile();
-    bool ok = file != NULL;
+    f->copy = tmpfile();
+    bool ok = f->copy != NULL;
     while (ok && input_need(in, 1)) {
         size_t len = (size_t)(in->end - in->cur);
-        ok = fwrite(in->cur, 1, len, file) == len;
+        ok = fwrite(in->cur, 1, len, f->copy) == len;
         in->cur += len;
     }
-    if (!ok || fflush(file) != 0) {
-        error_set(err, "%s: cannot be copied to a temporary file: %s", reader->path,
-                  strerror(errno));
-        if (file) {
-            fclose(file);
-        }
-        return NULL;
+    if (!ok || fflush(f->copy) != 0) {
+        return error_set(err, "%s: cannot be copied to a temporary file: %s", reader->path,
+                         strerror(errno));
     }
-    return input_failed(in, err) ? (error_prefix(err, "%s: ", reader->path), fclose(file), NULL)
-                                 : file;
+    f->fd = fileno(f->copy);
+    return !input_failed(in, err) || error_prefix(err, "%s: ", reader->path);
+}
+
+/* The recording as a file that can be read anywhere. */
+static bool open_seekable(struct trace_reader *reader, struct error *err)
+{
+    struct flight *f = reader->own;
+    f->fd = input_file(reader->input);
+    return f->fd >= 0 || copy_input(reader, err);
 }
 
 static bool read_head(struct trace_reader *reader, struct error *err)
@@ -120,7 +116,7 @@ static bool read_head(struct trace_reader *reader, struct error *err)
     struct flight_header *h = &f->head;
     const char *path = reader->path;
     struct stat st;
-    if (!read_at(f, h, sizeof *h, 0) || fstat(fileno(f->file), &st) != 0) {
+    if (!read_at(f, h, sizeof *h, 0) || fstat(f->fd, &st) != 0) {
         return error_set(err, "%s: the recording ends inside its header (needs %zu bytes)", path,
                          sizeof *h);
     }
@@ -154,7 +150,7 @@ static bool read_head(struct trace_reader *reader, struct error *err)
 static void set_id(struct flight *f, uint64_t id, const struct trace_decl *decl)
 {
     if (id >= f->ids) {
-        size_t ids = (size_t)id + 64;
+        size_t ids = (size_t)id + (size_t)id / 2 + 64;
         f->by_id = mem_resize(f->by_id, ids, sizeof *f->by_id);
         f->number = mem_resize(f->number, ids, sizeof *f->number);
         memset(f->by_id + f->ids, 0, (ids - f->ids) * sizeof *f->by_id);
@@ -171,14 +167,16 @@ static bool read_mapping(struct trace_reader *reader, const uint8_t *p, size_t l
     for (const uint8_t *end = p + len; p != end;) {
         uint64_t at = f->head.text_offset + f->head.text_length + (len - (size_t)(end - p));
         uint32_t name_len = end - p >= 20 ? load32(p + 16) : UINT32_MAX;
-        if (name_len > 1024 || name_len > (size_t)(end - p) - 20 ||
+        if (name_len > NAME_MAX_LEN || name_len > (size_t)(end - p) - 20 ||
             load64(p) != TRACE_TYPE_MAPPING || load64(p + 8) >= IDS_MAX) {
             return error_set(err, "%s: at byte %llu: expected the name of an event", reader->path,
                              (unsigned long long)at);
         }
-        char *name = mem_stringn((const char *)p + 20, name_len);
-        set_id(f, load64(p + 8), trace_decls_find(f->decls, name));
-        free(name);
+        char name[NAME_MAX_LEN + 1];
+        memcpy(name, p + 20, name_len);
+        name[name_len] = 0;
+        set_id(f, load64(p + 8),
+               strlen(name) == name_len ? trace_decls_find(f->decls, name) : NULL);
         p += 20 + name_len;
     }
     return true;
@@ -340,8 +338,7 @@ static bool flight_open(struct trace_reader *reader, const struct trace_reader_o
     struct error ignored;
     reader->own = f;
     err = err ? err : &ignored;
-    f->file = open_seekable(reader, err);
-    return f->file && read_head(reader, err) && read_tables(reader, err) &&
+    return open_seekable(reader, err) && read_head(reader, err) && read_tables(reader, err) &&
            read_chunk_heads(reader, err) && make_lanes(reader, err);
 }
 
@@ -351,8 +348,8 @@ static void flight_close(struct trace_reader *reader)
     for (size_t i = 0; f->lane && i < f->lanes; i++) {
         free(f->lane[i].bytes);
     }
-    if (f->file) {
-        fclose(f->file);
+    if (f->copy) {
+        fclose(f->copy);
     }
     trace_decls_free(f->decls);
     free(f->by_id);
@@ -419,6 +416,8 @@ static int flight_next(struct trace_reader *reader, struct trace_record *record)
             return got;
         }
         if (!got) {
+            free(lane->bytes);
+            lane->bytes = NULL;
             f->heap[0] = f->heap[--f->heap_size];
         }
         heap_down(f, 0);

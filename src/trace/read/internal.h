@@ -29,9 +29,9 @@ struct trace_reader_ops {
      * file ends there) is of this format or meant to be. For directories: NULL. */
     bool (*recognise)(const uint8_t *head, size_t len);
 
-    /* Reads the head. `reader->input` stands at the first byte. A reader that needs the file itself
-     * (to map it) may open `reader->path` again and close the input. On failure the sentence begins
-     * with the path; close() is called then too. */
+    /* Reads the head. `reader->input` stands at the first byte; a format that is not read from
+     * front to back asks for input_file(). On failure the sentence begins with the path; close() is
+     * called then too. */
     bool (*open)(struct trace_reader *reader, const struct trace_reader_options *options,
                  struct error *err);
 

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Opening recordings: the table of formats, how a file is recognised, and what the readers share
- * when something is wrong with a file.
- *
- * Read in this order: reader.h (the interface), internal.h (what a format offers), this file, then
- * a format: simple.c, ctf.c, flight.c; events.c finds declarations. */
+ * when something is wrong with a file. */
 #include "trace/read/reader.h"
 
 #include <errno.h>

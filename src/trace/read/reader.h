@@ -10,6 +10,9 @@
  *     trace_reader_close(r);
  *
  * One thread at a time for one reader; several readers may be open.
+ *
+ * Read in this order: this header, internal.h (what a format offers), reader.c, then a format:
+ * simple.c, flight.c, ctf.c (ctf_tsdl.h, ctf_metadata.h); events.c finds declarations.
  */
 #ifndef TRACE_READER_H
 #define TRACE_READER_H

@@ -8,9 +8,12 @@
  * order of the declarations. Shapes are worked out when an event is first logged, so thousands of
  * events that a program knows but never logs cost nothing.
  *
- * Memory is bounded whatever the file says: IDS_MAX ids, NAMES_MAX bytes of undeclared names. */
+ * Memory is bounded whatever the file says: IDS_MAX ids, NAMES_MAX bytes of undeclared names. So is
+ * time: the hash has a factor of its own in each reader, so no file can hold ids that all collide.
+ */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "base/memory.h"
 #include "base/strbuf.h"
@@ -56,7 +59,8 @@ struct simple {
     bool positional;
     bool no_pid;
 
-    struct id *id; /* open addressing, at most half full */
+    struct id *id;      /* open addressing, at most half full */
+    uint64_t id_factor; /* odd */
     unsigned id_shift;
     size_t id_count, id_size;
     struct strbuf names; /* of undeclared events: a 4-byte length and the text each */
@@ -73,11 +77,19 @@ struct simple {
 
 static inline struct id *id_slot(const struct simple *s, uint64_t id)
 {
-    size_t at = (id * UINT64_C(0x9e3779b97f4a7c15)) >> s->id_shift;
+    size_t at = (id * s->id_factor) >> s->id_shift;
     while (s->id[at].shape != ID_FREE && s->id[at].id != id) {
         at = (at + 1) & (s->id_size - 1);
     }
     return &s->id[at];
+}
+
+/* Where the host gives no random number, the usual factor, which serves all but hostile files. */
+static uint64_t random_factor(void)
+{
+    uint64_t factor;
+    bool got = getrandom(&factor, sizeof factor, GRND_NONBLOCK) == (ssize_t)sizeof factor;
+    return got ? factor | 1 : UINT64_C(0x9e3779b97f4a7c15);
 }
 
 static void ids_resize(struct simple *s, unsigned bits)
@@ -223,6 +235,7 @@ static bool simple_load(struct trace_reader *reader, const struct trace_reader_o
         return false;
     }
     make_shapes(s);
+    s->id_factor = random_factor();
     ids_resize(s, 8);
     id_add(s, TRACE_DROPPED_ID)->shape = 0;
     return !s->positional || number_by_position(reader, options->no_header, err);
