@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * vitrine-demo: a small program with probes of its own, to try recordings on. Read table.c next. */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,9 +41,15 @@ static int fail(const struct error *err)
     return 1;
 }
 
+/* `--name N` or `--name=N`. */
 static bool number_option(const char *name, int argc, char **argv, int *i, uint64_t min,
                           uint64_t max, uint64_t *value, bool *ok, struct error *err)
 {
+    size_t len = strlen(name);
+    if (!strncmp(argv[*i], name, len) && argv[*i][len] == '=') {
+        *ok = option_number(name, argv[*i] + len + 1, min, max, value, err);
+        return true;
+    }
     if (strcmp(argv[*i], name)) {
         return false;
     }
@@ -50,6 +57,28 @@ static bool number_option(const char *name, int argc, char **argv, int *i, uint6
                         : error_set(err, "%s: requires an argument", name);
     ++*i;
     return true;
+}
+
+static volatile sig_atomic_t ended_by;
+
+static void end(int signal)
+{
+    ended_by = signal;
+    table_close();
+}
+
+/* Ctrl-C and kill: whoever eats finishes the meal, so that the recording has everything until then.
+ * The second time the program ends at once. */
+static void end_on_signals(void)
+{
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
+        struct sigaction now, old;
+        now = (struct sigaction){.sa_handler = end, .sa_flags = SA_RESETHAND | SA_RESTART};
+        if (!sigaction(signals[i], NULL, &old) && old.sa_handler == SIG_DFL) {
+            sigaction(signals[i], &now, NULL);
+        }
+    }
 }
 
 int main(int argc, char **argv)
@@ -87,8 +116,14 @@ int main(int argc, char **argv)
     }
     trace_setup_free(setup);
 
+    end_on_signals();
     trace_table_set((int)seats, (unsigned)meals);
     uint64_t waited = table_dine((int)seats, (unsigned)meals, (unsigned)seed);
     trace_table_cleared(waited);
+    if (ended_by) {
+        trace_shutdown();
+        signal(ended_by, SIG_DFL);
+        raise(ended_by);
+    }
     return 0;
 }

@@ -5,6 +5,7 @@
 #include "table.h"
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -13,6 +14,13 @@
 #include "base/error.h"
 #include "base/memory.h"
 #include "trace-demo.h"
+
+static bool closed;
+
+void table_close(void)
+{
+    __atomic_store_n(&closed, true, __ATOMIC_RELAXED);
+}
 
 enum activity { THINKING, HUNGRY, EATING, FULL };
 
@@ -59,7 +67,8 @@ static void put(struct philosopher *p, int fork)
 static void *live(void *opaque)
 {
     struct philosopher *p = opaque;
-    for (unsigned meal = 1; meal <= p->meals; meal++) {
+    for (unsigned meal = 1; meal <= p->meals && !__atomic_load_n(&closed, __ATOMIC_RELAXED);
+         meal++) {
         pass_time(p, 2000);
         become(p, HUNGRY);
         take(p, p->first);

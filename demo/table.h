@@ -13,4 +13,7 @@ enum { SEATS_MIN = 2, SEATS_MAX = 32 };
  * think and eat. Returns for how long all of them together waited for forks, in ns. */
 uint64_t table_dine(int seats, unsigned meals, unsigned seed);
 
+/* No meal begins any more; table_dine() returns soon. For signal handlers too. */
+void table_close(void);
+
 #endif

@@ -614,6 +614,16 @@ class Usage(ConvertCase):
         self.assertIn("other.events", errors)
         self.assertFalse(os.path.exists(self.path("other")))
 
+    def test_declarations_that_are_read_are_not_overwritten(self):
+        events = self.trace + ".events"
+        other = self.write("other", EVENTS)
+        for command in (["convert", "--to", "json"], ["stats"], ["timeline"], ["show"]):
+            for output, options in ((events, []), (other, ["--events", other])):
+                _, errors = self.run_trace(*command, *options, self.trace, "-o", output, status=2)
+                self.assertIn("holds the declarations that are read", errors)
+                with open(output, encoding="utf-8") as file:
+                    self.assertEqual(file.read(), EVENTS)
+
     def test_missing_file(self):
         _, errors = self.convert("json", self.path("nothing"), status=1)
         self.assertIn("nothing", errors)
@@ -622,6 +632,23 @@ class Usage(ConvertCase):
         for to in ("json", "perfetto", "chrome", "csv"):
             _, errors = self.convert(to, self.trace, "-o", "/dev/full", status=1)
             self.assertIn("No space left", errors)
+
+    def test_full_disk_ends_the_work(self):
+        """The rest of the recording, which may not end at all, is not read."""
+        part = event(TICK, 5) * 10000
+        for command in (["convert", "--to", "json"], ["convert", "--to", "csv"],
+                        ["convert", "--to", "pickle"], ["convert", "--to", "chrome"],
+                        ["convert", "--to", "perfetto"], ["convert", "--to", "simpletrace"], ["show"]):
+            with self.subTest(command=command), \
+                    subprocess.Popen([VITRINE_TRACE, *command, "--events", self.trace + ".events", "-o",
+                                      "/dev/full", "-"], stdin=subprocess.PIPE,
+                                     stderr=subprocess.PIPE, bufsize=0) as process:
+                process.stdin.write(header() + maps())
+                with self.assertRaises(BrokenPipeError):
+                    for _ in range(300):
+                        process.stdin.write(part)
+                self.assertIn(b"No space left", process.stderr.read())
+                self.assertEqual(process.wait(timeout=20), 1)
 
     def test_reader_of_a_pipe_leaves(self):
         content = header() + maps() + b"".join(event(TICK, n) for n in range(200000))

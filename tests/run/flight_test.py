@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
 #
 # The reader of flight recordings, on recordings made by hand: order, losses, damage.
+import os
 import struct
+import subprocess
 import unittest
 
 from flight_recording import CHUNK, HEADER, flight
-from recording import Case, DROPPED, event, text, words
+from recording import Case, DROPPED, VITRINE_TRACE, event, text, words
 
 EVENTS = "tick(void) \"\"\ntwo(uint64_t offs, int val) \"\"\nname(const char *dev) \"%s\"\n"
 NAMES = ["tick", "two", "name"]
@@ -50,6 +52,30 @@ class Flight(Case):
         out, _ = self.run_trace("stats", "--by", "thread", self.write("f", make()))
         self.assertIn("thread 11", out.decode())
         self.assertIn("thread 12", out.decode())
+
+    def test_through_pipes(self):
+        """Also one that cannot be opened a second time, because its writer has gone."""
+        whole = make()
+        self.assertEqual(self.run_trace("show", "-", stdin=whole)[0].decode().splitlines(), LINES)
+        pipe = self.path("pipe")
+        os.mkfifo(pipe)
+        packed = subprocess.run(["zstd", "-qc"], input=whole, capture_output=True, check=True).stdout
+        with subprocess.Popen([VITRINE_TRACE, "show", pipe], stdout=subprocess.PIPE) as process:
+            try:
+                with open(pipe, "wb") as file:
+                    file.write(packed)  # fits into the pipe at once
+                out, _ = process.communicate(timeout=20)
+            finally:
+                process.kill()
+        self.assertEqual(out.decode().splitlines(), LINES)
+
+    def test_standard_input_is_no_file_of_that_name(self):
+        self.write("standard input", flight(EVENTS, NAMES, []))
+        with open(self.write("f", make()), "rb") as file:
+            for stdin in ({"stdin": file}, {"input": make()}):
+                done = subprocess.run([VITRINE_TRACE, "show", "-"], cwd=self.folder, timeout=20,
+                                      capture_output=True, check=True, **stdin)
+                self.assertEqual(done.stdout.decode().splitlines(), LINES)
 
     def test_damaged_record_ends_the_text_there(self):
         at = HEADER + 16 + len(FIRST[0])

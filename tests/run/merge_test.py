@@ -98,6 +98,14 @@ class Alignment(MergeCase):
         self.assertEqual(self.merge("--align", "wall", a, b),
                          [(100, 1, "n=1"), (200, 2, "n=3"), (300, 1, "n=2")])
 
+    def test_wall_before_the_first_clock_was_at_zero(self):
+        """The second host was up long before the first one."""
+        a = self.write("fa", flight(A, ["tick"], [(1, [event(0, 100, words(1), 1)])], wall=1000))
+        b = self.write("fb", flight(A, ["tick"], [(2, [event(0, 50, words(3), 2),
+                                                       event(0, 1200, words(4), 2)])], wall=0))
+        self.assertEqual(self.merge("--align", "wall", a, b),
+                         [(0, 2, "n=3"), (1050, 1, "n=1"), (1150, 2, "n=4")])
+
     def test_wall_that_is_not_known(self):
         _, errors = self.run_trace("merge", "--align", "wall", self.first(1), self.second(2),
                                    "-o", self.path("out"), status=1)

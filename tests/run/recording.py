@@ -73,5 +73,14 @@ class Case(unittest.TestCase):
         self.assertEqual(done.returncode, status, errors)
         return done.stdout, errors
 
+    def qemu_recording(self):
+        """A recording written by QEMU, and the text that QEMU's own reader prints of it."""
+        packed = os.path.join(DATA, "pc-boot.simple-v4.zst")
+        reference = os.path.join(DATA, "pc-boot.simple-v4.txt.zst")
+        for path in (packed, reference, QEMU_EVENTS):
+            if not os.path.exists(path):
+                self.fail(f"{path} is missing: it is needed for this test")
+        return packed, self.unpack(reference)
+
     def unpack(self, path):
         return subprocess.run(["zstd", "-dcq", path], capture_output=True, check=True).stdout

@@ -9,7 +9,7 @@ import select
 import subprocess
 import unittest
 
-from recording import (Case, DATA, DROPPED, QEMU_EVENTS, VITRINE_TRACE, event, header, mapping, text,
+from recording import (Case, DROPPED, QEMU_EVENTS, VITRINE_TRACE, event, header, mapping, text,
                        words)
 
 EVENTS = """\
@@ -42,12 +42,7 @@ class QemuRecording(Case):
 
     def setUp(self):
         super().setUp()
-        self.packed = os.path.join(DATA, "pc-boot.simple-v4.zst")
-        expected = os.path.join(DATA, "pc-boot.simple-v4.txt.zst")
-        for path in (self.packed, expected, QEMU_EVENTS):
-            if not os.path.exists(path):
-                self.fail(f"{path} is missing: it is needed for this test")
-        self.expected = self.unpack(expected)
+        self.packed, self.expected = self.qemu_recording()
 
     def show(self, *args, **more):
         return self.run_trace("show", "--events", QEMU_EVENTS, *args, **more)
@@ -211,6 +206,8 @@ class Show(Case):
         self.assertIn("/nonexistent/out: cannot be created: No such file or directory", errors)
         _, errors = self.show("-o", self.small, self.small, status=2)
         self.assertIn(self.small, errors)
+        _, errors = self.show("-o", self.small + ".events", self.small, status=2)
+        self.assertIn("holds the declarations that are read", errors)
         self.assertEqual(self.show(self.small)[0], SMALL_TEXT)
         _, errors = self.show("-o", "/dev/full", self.small, status=1)
         self.assertIn("/dev/full: No space left on device", errors)
@@ -303,6 +300,18 @@ class Damage(Case):
         _, errors = self.run_trace("show", "/nonexistent/file", status=1)
         self.assertEqual(errors,
                          "vitrine-trace show: /nonexistent/file: No such file or directory\n")
+
+    def test_ids_that_collide(self):
+        """No choice of event ids makes the look-up slow. These have one place in a table that takes
+        the highest bits of a product with the golden ratio: minutes, were it searched in a row."""
+        factor = pow(0x9e3779b97f4a7c15, -1, 1 << 64)
+        content = header() + b"".join(mapping(factor * i % (1 << 64), "tick") for i in range(400000))
+        path = self.recording(content + event(factor, 5), EVENTS, "collide")
+        with subprocess.Popen([VITRINE_TRACE, "show", path], stdout=subprocess.PIPE) as process:
+            try:
+                self.assertEqual(process.communicate(timeout=20)[0], b"tick 0.000 pid=1 \n")
+            finally:
+                process.kill()
 
     def test_undeclared(self):
         path = self.recording(SMALL + mapping(7, "stranger") + event(7, 5), EVENTS)

@@ -21,7 +21,7 @@ import warnings
 from unittest import mock
 
 from flight_recording import flight
-from recording import (Case, DATA, DROPPED, QEMU_EVENTS, ROOT, VITRINE_TRACE, event, header, mapping,
+from recording import (Case, DROPPED, QEMU_EVENTS, ROOT, VITRINE_TRACE, event, header, mapping,
                        text, words)
 
 SCRIPT = os.path.join(ROOT, "python", "simpletrace.py")
@@ -132,13 +132,9 @@ class QemuRecording(SimpletraceCase):
 
     def setUp(self):
         super().setUp()
-        self.packed = os.path.join(DATA, "pc-boot.simple-v4.zst")
-        reference = os.path.join(DATA, "pc-boot.simple-v4.txt.zst")
-        for path in (self.packed, reference, QEMU_EVENTS):
-            if not os.path.exists(path):
-                self.fail(f"{path} is missing: it is needed for this test")
+        self.packed, reference = self.qemu_recording()
         # The reference has no b'' and blanks behind records without arguments.
-        self.expected = [line.rstrip(" ") for line in self.unpack(reference).decode().splitlines()]
+        self.expected = [line.rstrip(" ") for line in reference.decode().splitlines()]
 
     def test_program(self):
         out, errors = self.script(QEMU_EVENTS, self.packed)

@@ -90,6 +90,16 @@ class Stats(Case):
         self.assertEqual(order("--sort=name"), ["a", "b", "c"])
         self.assertEqual(order("--sort=first"), ["c", "a", "b"])
 
+    def test_order_of_equals(self):
+        records = [(12, 1, 1), (11, 2, 1), (10, 3, 1)]
+        self.assertEqual([row["name"] for row in self.stats(records)["events"]], ["a", "b", "c"])
+
+    def test_long_durations(self):
+        for last, shown in ((999400000, "999 ms"), (999999999, "1000 ms"), (1234567890123, "1235 s"),
+                            (100500000000, "100 s"), (1500000000, "1.5 s"), (12345, "12.3 us")):
+            path = self.recording(make([(10, 0, 1), (10, last, 1)]), EVENTS)
+            self.assertIn(f" in {shown},", self.run_trace("stats", path)[0].decode())
+
     def test_text(self):
         records = [(12, 1000000, 77), (10, 1000004, 77), (10, 3000004, 78), (DROPPED, 3000004, 78)]
         path = self.recording(make(records), EVENTS)

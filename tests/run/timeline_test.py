@@ -199,6 +199,11 @@ class Looks(TimelineCase):
         self.page(text)
         self.assertNotIn("<b>", text)
 
+    def test_title_that_xml_cannot_express(self):
+        title = "a\x01b\ufffec\uffff\ufffd\u20ac"
+        root = ElementTree.fromstring(self.timeline(self.trace(), "out.svg", "--title", title))
+        self.assertEqual(root.find(SVG + "title").text, "a\ufffdb\ufffdc\ufffd\ufffd\u20ac")
+
     def test_format(self):
         text, _ = self.run_trace("timeline", self.trace())
         ElementTree.fromstring(text)

@@ -246,6 +246,20 @@ class TracegenTest(unittest.TestCase):
         self.assertIn('.format = "cs=0x%016lx pc=0x%016lx"', self.read("trace-demo.c"))
         self.compile("gcc", "-c", "trace-demo.c")
 
+    def test_inputs_are_not_overwritten(self):
+        text = 'a(int x) "%d"\n'
+        self.write("trace-events", text)
+        os.symlink("trace-events", os.path.join(self.dir, "link"))
+        for args in (["--merge", "trace-events"], ["--merge", "link"],
+                     ["--group", "g", "--header", "trace-events", "--source", "g.c"],
+                     ["--group", "g", "--header", "g.h", "--source", "./trace-events"],
+                     ["--stap", "trace-events", "--binary", "/bin/x"]):
+            done = self.tracegen(*args, "trace-events")
+            self.assertEqual(done.returncode, 1, args)
+            self.assertIn("is an input and would be overwritten", done.stderr)
+            self.assertEqual(self.read("trace-events"), text)
+            self.assertEqual(sorted(os.listdir(self.dir)), ["link", "trace-events"])
+
     def test_usage(self):
         for args in ([], ["--check"], ["--group", "g", "x"], ["--merge", "a", "--check", "x"],
                      ["--lttng-header", "h", "x"], ["--stap", "s", "x"], ["--bogus"], ["x"],

@@ -45,7 +45,10 @@ struct source {
     struct trace_reader *reader;
     const char *path;
     struct progress progress;
-    uint64_t count; /* records so far */
+    uint64_t count;  /* records so far */
+    uint64_t next;   /* count at which the clock is looked at */
+    uint64_t looked; /* ns, when that was last done */
+    unsigned step;   /* records between two such looks */
 };
 
 /* Opens `path`; on failure prints the sentence and returns false. `events` as in
@@ -58,6 +61,10 @@ int source_next(struct source *source, struct trace_record *record);
 
 /* Closes. Prints the reader's error when there was one and returns 1 then, else 0. */
 int source_close(struct source *source, const struct command *self);
+
+/* False, after a complaint, if `path` is standard output and that is a terminal: bytes that are no
+ * text would put it out of order. */
+bool command_takes_binary(const struct command *self, const char *path);
 
 /* True if standard output is a terminal that takes colours (and NO_COLOR is not set). */
 bool command_colour(void);

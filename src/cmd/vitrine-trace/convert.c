@@ -76,7 +76,8 @@ static bool convert_check(const struct command *self, const struct sink_format *
         command_usage_error(self, "%s cannot go to standard output: name a file with -o", name);
         return false;
     }
-    return true;
+    bool binary = format == &sink_simple || format == &sink_perfetto || format == &sink_pickle;
+    return !binary || command_takes_binary(self, options->path);
 }
 
 static int convert_copy(const struct command *self, const struct sink_format *format,

@@ -109,6 +109,9 @@ static int filter_given(struct filter_work *w, const struct flag_list *operands,
     }
 
     const char *path = operands->row[operands->count - 1];
+    if (!command_takes_binary(w->self, w->output.path)) {
+        return 2;
+    }
     if (!output_differs(path, reading->events, w->output.path, true, &err)) {
         return command_usage_error(w->self, "%s", err.text);
     }

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/guess.h"
 #include "cmd/vitrine-trace/command.h"
 
 #ifndef VITRINE_VERSION
@@ -70,7 +71,10 @@ static void print_list(FILE *to)
     for (unsigned i = 0; i < COMMANDS; i++) {
         fprintf(to, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
     }
-    fputs("\n'vitrine-trace COMMAND --help' tells more.\n", to);
+    fputs(
+        "\n'vitrine-trace COMMAND --help' tells more, 'vitrine-trace --version' which release this "
+        "is.\n",
+        to);
 }
 
 static const struct command *find(const char *name)
@@ -83,37 +87,13 @@ static const struct command *find(const char *name)
     return NULL;
 }
 
-/* Letters to insert, delete or replace on the way from one word to the other. */
-static unsigned distance(const char *a, const char *b)
-{
-    enum { LETTERS = 32 };
-    unsigned row[LETTERS + 1];
-    size_t width = strlen(b);
-    if (width > LETTERS || strlen(a) > LETTERS) {
-        return LETTERS;
-    }
-    for (unsigned j = 0; j <= width; j++) {
-        row[j] = j;
-    }
-    for (unsigned i = 1; *a; i++, a++) {
-        unsigned corner = row[0];
-        row[0] = i;
-        for (unsigned j = 1; j <= width; j++) {
-            unsigned above = row[j], best = corner + (*a != b[j - 1]);
-            best = above + 1 < best ? above + 1 : best;
-            row[j] = row[j - 1] + 1 < best ? row[j - 1] + 1 : best;
-            corner = above;
-        }
-    }
-    return row[width];
-}
-
 static int unknown(const char *name)
 {
     const struct command *best = NULL;
     unsigned nearest = 3;
     for (unsigned i = 0; i < COMMANDS; i++) {
-        unsigned far = distance(name, commands[i]->name);
+        const char *known = commands[i]->name;
+        unsigned far = guess_distance(name, strlen(name), known, strlen(known));
         if (far < nearest) {
             nearest = far;
             best = commands[i];
@@ -154,7 +134,7 @@ static int run(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    /* A closed pipe ends the work through output_broken(). */
+    /* A closed pipe ends the work through output_failed(). */
     signal(SIGPIPE, SIG_IGN);
     int status = run(argc, argv);
     if (fflush(stdout) != 0 && status == 0) {

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/names.h"
 #include "cmd/vitrine-trace/command.h"
 #include "cmd/vitrine-trace/flags.h"
 #include "cmd/vitrine-trace/to.h"
@@ -35,8 +36,8 @@ struct merge {
     unsigned inputs;
     struct merge_input **heap; /* those that have a record; the earliest first */
     unsigned waiting;
-    struct merge_event **hash; /* by name, open addressing, at most half full */
-    unsigned slots, events;
+    struct names names;         /* of the output's events */
+    struct merge_event **event; /* by their numbers */
 };
 
 static bool merge_before(const struct merge_input *a, const struct merge_input *b)
@@ -82,41 +83,6 @@ static bool merge_read(struct merge_input *in)
     }
     in->record.time += in->shift;
     return true;
-}
-
-static unsigned merge_hash(const char *name)
-{
-    uint32_t hash = 2166136261u;
-
-    for (; *name != '\0'; name++) {
-        hash = (hash ^ (uint8_t)*name) * 16777619u;
-    }
-    return hash;
-}
-
-static struct merge_event **merge_slot(struct merge *m, const char *name)
-{
-    unsigned at = merge_hash(name) & (m->slots - 1);
-
-    while (m->hash[at] != NULL && strcmp(m->hash[at]->decl->name, name) != 0) {
-        at = (at + 1) & (m->slots - 1);
-    }
-    return &m->hash[at];
-}
-
-static void merge_hash_grow(struct merge *m)
-{
-    struct merge_event **old = m->hash;
-    unsigned slots = m->slots;
-
-    m->slots = slots == 0 ? 256 : 2 * slots;
-    m->hash = mem_alloc(m->slots * sizeof(struct merge_event *));
-    for (unsigned i = 0; i < slots; i++) {
-        if (old[i] != NULL) {
-            *merge_slot(m, old[i]->decl->name) = old[i];
-        }
-    }
-    free(old);
 }
 
 /* True if records of both look the same. */
@@ -168,20 +134,20 @@ static bool merge_conflict(struct merge *m, const struct merge_event *e,
 /* The first record of an event in this input. NULL after a complaint. */
 static struct merge_event *merge_unite(struct merge *m, struct merge_input *in)
 {
-    if (m->events >= m->slots / 2) {
-        merge_hash_grow(m);
-    }
+    const struct trace_decl *decl = in->record.decl;
+    bool fresh;
+    size_t number = names_add(&m->names, decl->name, &fresh);
 
-    struct merge_event **slot = merge_slot(m, in->record.decl->name);
-    if (*slot == NULL) {
-        *slot = mem_alloc(sizeof(**slot));
-        **slot = (struct merge_event){
-            .decl = in->record.decl, .path = in->source.path, .number = m->events++};
-    } else if (!merge_same((*slot)->decl, in->record.decl)) {
-        merge_conflict(m, *slot, in);
+    if (fresh) {
+        m->event = mem_resize(m->event, number + 1, sizeof(struct merge_event *));
+        m->event[number] = mem_alloc(sizeof(struct merge_event));
+        *m->event[number] =
+            (struct merge_event){.decl = decl, .path = in->source.path, .number = (unsigned)number};
+    } else if (!merge_same(m->event[number]->decl, decl)) {
+        merge_conflict(m, m->event[number], in);
         return NULL;
     }
-    return *slot;
+    return m->event[number];
 }
 
 /* Gives the record its united event. False after a complaint. */
@@ -203,11 +169,26 @@ static bool merge_translate(struct merge *m, struct merge_input *in, struct trac
     return true;
 }
 
-/* Reads the first record of every input. */
-static void merge_fill(struct merge *m, bool start)
+/* Before the first recording's clock was at zero another may have begun: later for all, then, since
+ * times have no sign. */
+static void merge_after_zero(struct merge *m)
 {
-    bool first = true;
-    uint64_t origin = 0;
+    int64_t least = 0;
+
+    for (unsigned i = 0; i < m->waiting; i++) {
+        int64_t time = (int64_t)m->heap[i]->record.time;
+        least = time < least ? time : least;
+    }
+    for (unsigned i = 0; i < m->waiting; i++) {
+        m->heap[i]->shift -= (uint64_t)least;
+        m->heap[i]->record.time -= (uint64_t)least;
+    }
+}
+
+/* Reads the first record of every input and relates the clocks. */
+static void merge_fill(struct merge *m, const char *align)
+{
+    bool start = strcmp(align, "start") == 0;
 
     m->heap = mem_alloc(m->inputs * sizeof(struct merge_input *));
     for (unsigned i = 0; i < m->inputs; i++) {
@@ -215,14 +196,17 @@ static void merge_fill(struct merge *m, bool start)
         if (!merge_read(in)) {
             continue;
         }
-        if (start) {
-            origin = first ? in->record.time : origin;
-            in->shift = origin - in->record.time;
-            in->record.time = origin;
+        if (start && m->waiting > 0) {
+            in->shift = m->heap[0]->record.time - in->record.time;
+            in->record.time += in->shift;
         }
-        first = false;
-        m->heap[m->waiting] = in;
-        merge_rise(m, m->waiting++);
+        m->heap[m->waiting++] = in;
+    }
+    if (strcmp(align, "wall") == 0) {
+        merge_after_zero(m);
+    }
+    for (unsigned i = 1; i < m->waiting; i++) {
+        merge_rise(m, i);
     }
 }
 
@@ -286,7 +270,7 @@ static bool merge_open(struct merge *m, const struct flag_list *files,
 
 static void merge_keep_row(void *row)
 {
-    (void)row; /* belongs to the hash table */
+    (void)row; /* belongs to merge.event */
 }
 
 /* Closes the inputs. 1 if one of them was damaged. */
@@ -297,13 +281,14 @@ static int merge_close(struct merge *m)
     for (unsigned i = 0; i < m->inputs; i++) {
         event_table_free(&m->input[i].united, merge_keep_row);
     }
-    for (unsigned i = 0; i < m->slots; i++) {
-        free(m->hash[i]);
+    for (size_t i = 0; i < m->names.count; i++) {
+        free(m->event[i]);
     }
     for (unsigned i = 0; i < m->inputs; i++) {
         status |= source_close(&m->input[i].source, m->self);
     }
-    free(m->hash);
+    free(m->event);
+    names_free(&m->names);
     free(m->heap);
     free(m->input);
     return status;
@@ -325,7 +310,7 @@ static int merge_files(struct merge *m, const struct flag_list *files, const cha
         }
     }
     if (sink != NULL) {
-        merge_fill(m, strcmp(align, "start") == 0);
+        merge_fill(m, align);
         ok = merge_copy(m, sink);
         for (unsigned i = 0; i < m->inputs; i++) {
             progress_end(&m->input[i].source.progress);
@@ -361,7 +346,7 @@ static int merge_check(const struct command *self, const struct flag_list *files
     if (standard > 1) {
         return command_usage_error(self, "standard input (-) can be read only once");
     }
-    return 0;
+    return command_takes_binary(self, output) ? 0 : 2;
 }
 
 static int merge_run(const struct command *self, int argc, char **argv)

@@ -18,7 +18,7 @@
 #include "cmd/vitrine-trace/select.h"
 #include "cmd/vitrine-trace/to.h"
 
-enum { BLOCK = 16, ROOM_MAX = 60 << 10, PREFIX_ROOM = 128 };
+enum { BLOCK = 16, PREFIX_ROOM = 128 };
 
 /* Constant text, padded so that whole blocks may be copied. */
 struct piece {
@@ -77,7 +77,7 @@ static inline uint8_t *piece_put(uint8_t *to, const struct piece *p)
 }
 
 /* Makes the constant text of an event's lines. */
-static bool line_make(const struct show *show, struct line *line, const struct trace_decl *decl)
+static void line_make(const struct show *show, struct line *line, const struct trace_decl *decl)
 {
     struct strbuf text;
     strbuf_init(&text);
@@ -95,7 +95,6 @@ static bool line_make(const struct show *show, struct line *line, const struct t
     }
     strbuf_free(&text);
     line->decl = decl;
-    return line->room <= ROOM_MAX;
 }
 
 static void lines_free(struct show *show)
@@ -111,8 +110,8 @@ static void lines_free(struct show *show)
     show->lines = 0;
 }
 
-/* The line of a record's event, made when it is its first. NULL: its names are too long to print.
- */
+/* The line of a record's event, made when it is its first. Names have some hundred bytes at most,
+ * so that output_room() has room for any line. */
 static const struct line *line_of_slow(struct show *show, const struct trace_record *record)
 {
     if (record->event >= show->lines) {
@@ -122,7 +121,8 @@ static const struct line *line_of_slow(struct show *show, const struct trace_rec
         show->lines = more;
     }
     struct line *line = &show->line[record->event];
-    return line_make(show, line, record->decl) ? line : NULL;
+    line_make(show, line, record->decl);
+    return line;
 }
 
 static inline const struct line *line_of(struct show *show, const struct trace_record *record)
@@ -257,7 +257,6 @@ static int show_file(struct show *show, const struct command *self, const char *
 {
     struct source source;
     struct trace_record record;
-    int status = 0;
     if (!source_open(&source, self, path, options)) {
         return 1;
     }
@@ -279,10 +278,6 @@ static int show_file(struct show *show, const struct command *self, const char *
             continue;
         }
         const struct line *line = line_of(show, &record);
-        if (!line) {
-            status = command_failed(self, "%s: an event's names are too long to be shown", path);
-            break;
-        }
         if (show->log) {
             put_log(show, line, &record);
         } else {
@@ -292,13 +287,13 @@ static int show_file(struct show *show, const struct command *self, const char *
         if (show->escape) {
             output_flush(show->out); /* somebody watches, perhaps a pipe that is being written */
         }
-        if (output_broken(show->out)) {
+        if (output_failed(show->out, NULL)) {
             break;
         }
     }
     output_flush(show->out);
     lines_free(show);
-    return source_close(&source, self) || status;
+    return source_close(&source, self);
 }
 
 struct choices {

@@ -150,18 +150,6 @@ static void count_records(struct stats *s, struct source *source)
 
 typedef int order_fn(const void *a, const void *b);
 
-static int by_count(const void *a, const void *b)
-{
-    const struct tally *x = a, *y = b;
-    return x->count != y->count ? (x->count < y->count ? 1 : -1) : 0;
-}
-
-static int by_first(const void *a, const void *b)
-{
-    const struct tally *x = a, *y = b;
-    return x->first != y->first ? (x->first < y->first ? -1 : 1) : by_count(a, b);
-}
-
 static int by_name(const void *a, const void *b)
 {
     const struct tally *x = a, *y = b;
@@ -173,6 +161,18 @@ static int by_name(const void *a, const void *b)
     }
     uint64_t one = (uint64_t)x->pid << 32 | x->thread, two = (uint64_t)y->pid << 32 | y->thread;
     return one < two ? -1 : one > two;
+}
+
+static int by_count(const void *a, const void *b)
+{
+    const struct tally *x = a, *y = b;
+    return x->count != y->count ? (x->count < y->count ? 1 : -1) : by_name(a, b);
+}
+
+static int by_first(const void *a, const void *b)
+{
+    const struct tally *x = a, *y = b;
+    return x->first != y->first ? (x->first < y->first ? -1 : 1) : by_count(a, b);
 }
 
 static const struct {
@@ -211,7 +211,7 @@ static const char *duration(char *text, size_t size, uint64_t ns)
     while (i < 3 && ns < units[i].unit) {
         i++;
     }
-    bool whole = ns % units[i].unit == 0;
+    bool whole = ns % units[i].unit == 0 || ns / units[i].unit >= 100;
     snprintf(text, size, whole ? "%.0f %s" : "%.3g %s", (double)ns / (double)units[i].unit,
              units[i].name);
     return text;

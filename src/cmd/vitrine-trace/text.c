@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
+
 enum text_kind {
     TEXT_PLAIN,
     TEXT_JSON,
@@ -40,6 +42,12 @@ static size_t utf8_sequence(const uint8_t *s, size_t len)
         return 0;
     }
     return need;
+}
+
+/* U+FFFE and U+FFFF: UTF-8 has them, XML does not. */
+static bool is_nonchar(const uint8_t *s, size_t sequence)
+{
+    return sequence == 3 && s[0] == 0xef && s[1] == 0xbf && s[2] >= 0xbe;
 }
 
 /* True for an ASCII byte that this kind of text shows as it is. */
@@ -76,7 +84,7 @@ static size_t text_escape(enum text_kind kind, uint8_t c, char form[16])
         return (size_t)(json[c] != NULL ? sprintf(form, "%s", json[c])
                                         : sprintf(form, "\\u%04x", c));
     }
-    return (size_t)sprintf(form, "%s", xml[c] != NULL ? xml[c] : "\xef\xbf\xbd");
+    return (size_t)sprintf(form, "%s", xml[c] != NULL ? xml[c] : REPLACEMENT);
 }
 
 /* The one loop: copies runs, replaces what stands between them. */
@@ -92,6 +100,12 @@ static inline void text_write(struct output *out, enum text_kind kind, const cha
         }
         if (s[i] >= 0x80) {
             size_t sequence = utf8_sequence(s + i, len - i);
+            if (kind == TEXT_XML && is_nonchar(s + i, sequence)) {
+                output_add(out, s + done, i - done);
+                output_puts(out, REPLACEMENT);
+                done = i += sequence;
+                continue;
+            }
             if (sequence > 0) {
                 i += sequence;
                 continue;

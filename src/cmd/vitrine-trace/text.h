@@ -24,8 +24,8 @@ void text_csv_json(struct output *out, const char *text, size_t len);
 /* A whole CSV field, quoted where RFC 4180 asks for it. */
 void text_csv(struct output *out, const char *text, size_t len);
 
-/* For element content and attribute values in XML and HTML. Control characters, which XML cannot
- * express, become U+FFFD. */
+/* For element content and attribute values in XML and HTML. Characters that XML cannot
+ * express (control characters, U+FFFE, U+FFFF) become U+FFFD. */
 void text_xml(struct output *out, const char *text, size_t len);
 
 /* The same bytes as valid UTF-8. Points at `text` itself where nothing had to change, else into

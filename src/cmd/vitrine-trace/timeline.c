@@ -376,7 +376,7 @@ static int timeline_file(const struct command *self, const char *path,
     struct error err;
     int status = 0;
 
-    if (!output_differs(path, NULL, choices->output, false, &err)) {
+    if (!output_differs(path, choices->reading.events, choices->output, false, &err)) {
         return command_usage_error(self, "%s", err.text);
     }
     if (!source_open(&source, self, path, &choices->reading)) {

@@ -82,23 +82,26 @@ bool output_differs(const char *input, const char *events, const char *output, b
         return error_set(err, "%s is the recording that is read: name another file after -o",
                          output);
     }
-    if (!simple) {
-        return true;
-    }
-
-    char *mine = simple_events_path(output);
+    /* Where declarations may come from, and what will be written. */
     char *theirs[] = {mem_string(events), mem_format("%s.events", input),
                       simple_events_path(input)};
+    char *mine[] = {mem_string(output), simple ? simple_events_path(output) : NULL};
     bool ok = true;
-    for (unsigned i = 0; i < 3; i++) {
-        if (ok && theirs[i] != NULL && same_file(theirs[i], mine)) {
+    for (unsigned i = 0; i < 6; i++) {
+        const char *read = theirs[i / 2], *written = mine[i % 2];
+        if (ok && read != NULL && written != NULL && same_file(read, written)) {
             ok = error_set(err,
-                           "the declarations of %s would go into %s, which is being read: name "
-                           "another file after -o",
-                           output, mine);
+                           i % 2 == 0 ? "%s holds the declarations that are read: name another "
+                                        "file after -o"
+                                      : "the declarations of %s would go into %s, which is being "
+                                        "read: name another file after -o",
+                           output, written);
         }
+    }
+    for (unsigned i = 0; i < 3; i++) {
         free(theirs[i]);
     }
-    free(mine);
+    free(mine[0]);
+    free(mine[1]);
     return ok;
 }

@@ -89,8 +89,9 @@ char *word_name(const struct trace_decl *decl, unsigned i);
 /* Where a simple recording's declarations go: PATH.events, also for PATH.zst. free() it. */
 char *simple_events_path(const char *path);
 
-/* Refuses an output that would destroy what is being read: the recording itself or, for the simple
- * format, its declarations (`events` as given with --events, or NULL). */
+/* Refuses an output that would destroy what is being read: the recording or its declarations
+ * (`events` as given with --events, or NULL). `simple`: declarations are written too, beside the
+ * output. False and a sentence then. */
 bool output_differs(const char *input, const char *events, const char *output, bool simple,
                     struct error *err);
 

@@ -163,7 +163,7 @@ static bool chrome_record(struct sink *sink, const struct trace_record *record)
     size_t len = (size_t)(output_offset(s->body) - before);
     s->body->cur -= len; /* memory is one block: what was written still stands there */
     tracks_add(s->tracks, track, &e->role, record->time, s->body->cur, len);
-    return !output_broken(s->out);
+    return !output_failed(s->out, NULL);
 }
 
 static bool chrome_end(struct sink *sink, struct error *err)

@@ -197,7 +197,7 @@ static bool csv_record(struct sink *sink, const struct trace_record *record)
         csv_fields(s, e, record);
     }
     output_add(s->out, "\r\n", 2);
-    return !output_broken(s->out);
+    return !output_failed(s->out, NULL);
 }
 
 static bool csv_end(struct sink *sink, struct error *err)

@@ -173,7 +173,7 @@ static bool json_record(struct sink *sink, const struct trace_record *record)
     output_add(s->out, ",\"args\":", 8);
     json_args_write(e->args, s->out, &s->scratch, record);
     output_add(s->out, "}\n", 2);
-    return !output_broken(s->out);
+    return !output_failed(s->out, NULL);
 }
 
 static bool json_end(struct sink *sink, struct error *err)

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/names.h"
 #include "cmd/vitrine-trace/protobuf.h"
 #include "cmd/vitrine-trace/text.h"
 #include "cmd/vitrine-trace/tracks.h"
@@ -89,12 +90,6 @@ static const uint8_t perfetto_field[] = {
     [TRACE_STRING] = ANNOTATION_STRING,
 };
 
-/* Names that were introduced. An iid is a name's place + 1. */
-struct names {
-    char **row;
-    uint64_t count;
-};
-
 struct perfetto_event {
     struct strbuf head;                   /* the name and category fields */
     struct strbuf key[TRACE_VALUES_MAX];  /* an annotation's name field and the value's tag */
@@ -107,7 +102,7 @@ struct sink_perfetto {
     struct sink sink;
     struct output *out;
     struct event_table table;
-    struct names events, categories, annotations;
+    struct names events, categories, annotations; /* an iid is a name's number + 1 */
     struct tracks *tracks;
     struct strbuf body, scratch, words;
     bool slices, started;
@@ -223,21 +218,18 @@ static uint64_t perfetto_intern(struct names *names, const char *name, struct st
                                 unsigned field)
 {
     struct strbuf entry;
+    bool fresh;
+    uint64_t iid = names_add(names, name, &fresh) + 1;
 
-    for (uint64_t i = 0; i < names->count; i++) {
-        if (strcmp(names->row[i], name) == 0) {
-            return i + 1;
-        }
+    if (!fresh) {
+        return iid;
     }
-    names->row = mem_resize(names->row, names->count + 1, sizeof(*names->row));
-    names->row[names->count++] = mem_string(name);
-
     strbuf_init(&entry);
-    proto_uint(&entry, INTERNED_IID, names->count);
+    proto_uint(&entry, INTERNED_IID, iid);
     proto_text(&entry, INTERNED_TEXT, name);
     proto_bytes(data, field, entry.data, entry.len);
     strbuf_free(&entry);
-    return names->count;
+    return iid;
 }
 
 /* What stands before an annotation's value: the name, then the value's tag. */
@@ -430,15 +422,7 @@ static bool perfetto_record(struct sink *sink, const struct trace_record *record
     }
     perfetto_body(s, e, record);
     tracks_add(s->tracks, track, &e->role, record->time, s->body.data, s->body.len);
-    return !output_broken(s->out);
-}
-
-static void names_free(struct names *names)
-{
-    for (uint64_t i = 0; i < names->count; i++) {
-        free(names->row[i]);
-    }
-    free(names->row);
+    return !output_failed(s->out, NULL);
 }
 
 static bool perfetto_end(struct sink *sink, struct error *err)

@@ -392,7 +392,7 @@ static bool pickle_record(struct sink *sink, const struct trace_record *record)
     if (++s->records >= s->limit || s->record.cur - s->record.start >= BATCH_SIZE) {
         pickle_flush(s);
     }
-    return !output_broken(s->out);
+    return !output_failed(s->out, NULL);
 }
 
 static bool pickle_end(struct sink *sink, struct error *err)

@@ -67,35 +67,19 @@ static struct sink *simple_begin(const struct sink_options *options, struct erro
     return &s->sink;
 }
 
-static bool words_equal(const struct trace_words *a, const struct trace_words *b)
-{
-    if (a->flags != b->flags || a->count != b->count) {
-        return false;
-    }
-    for (unsigned i = 0; i < a->count; i++) {
-        if (a->row[i].value != b->row[i].value || strcmp(a->row[i].word, b->row[i].word) != 0) {
-            return false;
-        }
-    }
-    return true;
-}
-
 /* Adds a set of words to FILE.events unless it is there. False if another set has its name. */
 static bool simple_words(struct sink_simple *s, struct strbuf *text,
                          const struct trace_words *words, const char *event)
 {
     for (unsigned i = 0; i < s->nwords; i++) {
-        if (s->words[i] == words) {
+        if (trace_words_same(s->words[i], words)) {
             return true;
         }
         if (strcmp(s->words[i]->name, words->name) == 0) {
-            if (!words_equal(s->words[i], words)) {
-                return error_set(&s->failure,
-                                 "event %s uses a set of words named '%s' that differs from the "
-                                 "one that an earlier event uses: one recording cannot hold both",
-                                 event, words->name);
-            }
-            return true;
+            return error_set(&s->failure,
+                             "event %s uses a set of words named '%s' that differs from the "
+                             "one that an earlier event uses: one recording cannot hold both",
+                             event, words->name);
         }
     }
     s->words = mem_resize(s->words, s->nwords + 1, sizeof(struct trace_words *));
@@ -194,7 +178,7 @@ static bool simple_record(struct sink *sink, const struct trace_record *record)
     if (!e->strings) {
         memcpy(p, record->values, 8 * (size_t)decl->nargs);
         s->out->cur = p + 8 * (size_t)decl->nargs;
-        return !output_broken(s->out);
+        return !output_failed(s->out, NULL);
     }
 
     s->out->cur = p;
@@ -207,7 +191,7 @@ static bool simple_record(struct sink *sink, const struct trace_record *record)
             output_add(s->out, &record->values[i], 8);
         }
     }
-    return !output_broken(s->out);
+    return !output_failed(s->out, NULL);
 }
 
 static bool simple_end(struct sink *sink, struct error *err)

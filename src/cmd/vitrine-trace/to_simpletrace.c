@@ -151,7 +151,7 @@ static bool simpletrace_record(struct sink *sink, const struct trace_record *rec
         }
     }
     output_putc(out, '\n');
-    return !output_broken(out);
+    return !output_failed(out, NULL);
 }
 
 static bool simpletrace_end(struct sink *sink, struct error *err)

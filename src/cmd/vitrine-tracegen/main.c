@@ -201,6 +201,31 @@ static bool write_temporary(struct output_file *file)
     return ok || write_failed(file->path);
 }
 
+/* True if both names lead to one file that exists. */
+static bool same_file(const char *a, const char *b)
+{
+    struct stat sa, sb;
+    return stat(a, &sa) == 0 && stat(b, &sb) == 0 && sa.st_dev == sb.st_dev &&
+           sa.st_ino == sb.st_ino;
+}
+
+/* What is made must not replace what somebody wrote. */
+static bool check_places(const struct output_file *file, size_t count, char **paths, size_t inputs)
+{
+    for (size_t i = 0; i < count; i++) {
+        for (size_t k = 0; k < inputs; k++) {
+            if (same_file(file[i].path, paths[k])) {
+                fprintf(stderr,
+                        "vitrine-tracegen: %s: is an input and would be overwritten, another name "
+                        "is needed\n",
+                        file[i].path);
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
 /* All files or none. */
 static bool write_files(struct output_file *file, size_t count)
 {
@@ -299,7 +324,8 @@ static int run(const struct options *o, char **paths, size_t count)
     bool ok = load(&gen, paths, count, o->root);
     if (ok) {
         int files = generate(&gen, o, file);
-        ok = files >= 0 && write_files(file, (size_t)files);
+        ok = files >= 0 && check_places(file, (size_t)files, paths, count) &&
+             write_files(file, (size_t)files);
         for (int i = 0; i < OUTPUTS_MAX; i++) {
             strbuf_free(&file[i].text);
         }
