@@ -4,7 +4,7 @@
  * here: a good header, declarations and mapping, and two chunks filled from the input; then bytes
  * of the file are changed as the input says.
  *
- *     byte 0          number of changes (low 4 bits)
+ *     byte 0          number of changes (low 4 bits); whether the file is cut (bit 4)
  *     4 bytes each    a change: place (24 bits, little-endian), value
  *     the rest        half for each chunk, from its sequence number on */
 #include <string.h>
@@ -20,16 +20,16 @@ static const char *const names[] = {"tick", "two", "name"};
 
 enum {
     CHUNKS = 2,
-    TABLES = FLIGHT_HEADER_SIZE + CHUNKS * FLIGHT_CHUNK_MIN,
-    FILE_MAX = TABLES + 1024,
+    CHUNKS_AT = FLIGHT_HEADER_SIZE + 4096,
+    FILE_SIZE = CHUNKS_AT + CHUNKS * FLIGHT_CHUNK_MIN,
 };
 
-static uint8_t file[FILE_MAX];
+static uint8_t file[FILE_SIZE];
 
-/* Writes the tables behind the chunks; returns the size of the file. */
-static size_t put_tables(struct flight_header *head)
+/* Writes the tables in front of the chunks. */
+static void put_tables(struct flight_header *head)
 {
-    uint8_t *p = file + TABLES;
+    uint8_t *p = file + FLIGHT_HEADER_SIZE;
     memcpy(p, text, sizeof text - 1);
     p += sizeof text - 1;
     for (uint64_t id = 0; id < sizeof names / sizeof *names; id++) {
@@ -40,10 +40,9 @@ static size_t put_tables(struct flight_header *head)
         memcpy(p + 20, names[id], length);
         p += 20 + length;
     }
-    head->text_offset = TABLES;
+    head->text_offset = FLIGHT_HEADER_SIZE;
     head->text_length = sizeof text - 1;
-    head->mapping_length = (uint64_t)(p - file) - TABLES - head->text_length;
-    return (size_t)(p - file);
+    head->mapping_length = (uint64_t)(p - file) - FLIGHT_HEADER_SIZE - head->text_length;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -54,6 +53,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     const size_t changes = data[0] & 15;
+    const bool cut_off = data[0] & 16;
     const uint8_t *change = data + 1;
     if (size < 1 + changes * 4) {
         return 0;
@@ -67,23 +67,27 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         .byte_order = 0x01020304,
         .chunk_size = FLIGHT_CHUNK_MIN,
         .chunk_count = CHUNKS,
+        .chunks_offset = CHUNKS_AT,
         .pid = 1,
     };
     memset(file, 0, sizeof file);
-    const size_t file_size = put_tables(&head);
+    put_tables(&head);
     memcpy(file, &head, sizeof head);
     for (size_t i = 0; i < CHUNKS; i++) {
         const size_t half = size / 2 < FLIGHT_CHUNK_MIN ? size / 2 : FLIGHT_CHUNK_MIN;
-        memcpy(file + FLIGHT_HEADER_SIZE + i * FLIGHT_CHUNK_MIN, data + i * half, half);
+        memcpy(file + CHUNKS_AT + i * FLIGHT_CHUNK_MIN, data + i * half, half);
     }
     for (size_t i = 0; i < changes; i++, change += 4) {
         const size_t place = (size_t)change[0] | (size_t)change[1] << 8 | (size_t)change[2] << 16;
-        file[place % file_size] = change[3];
+        file[place % sizeof file] = change[3];
     }
 
+    /* Somewhere in the second chunk, as far as it is filled. */
+    const size_t cut = cut_off ? FLIGHT_CHUNK_MIN - size / 3 % FLIGHT_CHUNK_MIN : 0;
     const struct trace_reader_options options = {0};
     struct error err = {0};
-    walk_reader(trace_reader_open_input("fuzz", input_memory(file, file_size), &options, &err),
-                &err, false);
+    walk_reader(
+        trace_reader_open_input("fuzz", input_memory(file, sizeof file - cut), &options, &err),
+        &err, false);
     return 0;
 }

@@ -23,6 +23,8 @@ def flight(events, names, threads, pid=100, wall=0):
     chunks += [bytes(CHUNK)] * (count - len(chunks))
     names_part = b"".join(mapping(number, name) for number, name in enumerate(names))
     text = events.encode()
-    head = struct.pack("<16sIIQQQQQqII", b"VITRINE flight\n", 1, 0x01020304, CHUNK, count,
-                       HEADER + CHUNK * count, len(text), len(names_part), wall, pid, 0)
-    return head.ljust(HEADER, b"\0") + b"".join(chunks) + text + names_part
+    tables = text + names_part
+    offset = HEADER + -(-len(tables) // 4096) * 4096
+    head = struct.pack("<16sIIQQQQQQqII", b"VITRINE flight\n", 1, 0x01020304, CHUNK, count, offset,
+                       HEADER, len(text), len(names_part), wall, pid, 0)
+    return head.ljust(HEADER, b"\0") + tables.ljust(offset - HEADER, b"\0") + b"".join(chunks)

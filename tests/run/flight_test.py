@@ -15,6 +15,9 @@ FIRST = [event(0, 1000), event(1, 3000, words(0x40, -3)), event(DROPPED, 6000, w
 SECOND = [event(2, 2000, text(b"e1000")), event(0, 4000)]
 
 
+FIRST_CHUNK = HEADER + 4096  # behind the tables, which fit a page
+
+
 def make():
     return flight(EVENTS, NAMES, [(11, FIRST), (12, SECOND)])
 
@@ -44,8 +47,8 @@ class Flight(Case):
     def test_chunks_of_a_thread_follow_their_sequence(self):
         content = bytearray(flight(EVENTS, NAMES, [(11, [event(0, 9000)]), (11, [event(0, 5000)])]))
         # Both are of one thread (serial 1); the second chunk is the older one.
-        struct.pack_into("<QII", content, HEADER, 5, 11, 1)
-        struct.pack_into("<QII", content, HEADER + CHUNK, 4, 11, 1)
+        struct.pack_into("<QII", content, FIRST_CHUNK, 5, 11, 1)
+        struct.pack_into("<QII", content, FIRST_CHUNK + CHUNK, 4, 11, 1)
         self.assertEqual(self.shown(content)[0], ["tick 0.000 pid=1 ", "tick 4.000 pid=1 "])
 
     def test_threads_are_told(self):
@@ -78,7 +81,7 @@ class Flight(Case):
                 self.assertEqual(done.stdout.decode().splitlines(), LINES)
 
     def test_damaged_record_ends_the_text_there(self):
-        at = HEADER + 16 + len(FIRST[0])
+        at = FIRST_CHUNK + 16 + len(FIRST[0])
         for offset, value, complaint in (
                 (0, 9, f"at byte {at}: expected the type of a record"),
                 (24, 0x7fffffff, f"at byte {at}: expected a record that fits its chunk"),
@@ -95,26 +98,47 @@ class Flight(Case):
                 (16, "<I", 2, "expected a flight recording of version 1"),
                 (16, "<I", 0, "expected a flight recording of version 1"),
                 (20, "<I", 0x04030201, "this machine's byte order"),
-                (24, "<Q", 1 << 40, "expected chunks that fit"),
-                (32, "<Q", 1 << 50, "expected chunks that fit"),
-                (40, "<Q", 1 << 60, "place of the declarations"),
-                (48, "<Q", (1 << 64) - 1, "place of the declarations"),
-                (56, "<Q", 64 << 20, "place of the declarations")):
+                (24, "<Q", 1 << 40, "at byte 24: expected 1 to"),
+                (32, "<Q", 1 << 50, "at byte 24: expected 1 to"),
+                (40, "<Q", 1 << 63, "at byte 24: expected 1 to"),
+                (40, "<Q", 100, "at byte 24: expected 1 to"),
+                (48, "<Q", 1 << 60, "place of the declarations"),
+                (56, "<Q", (1 << 64) - 1, "place of the declarations"),
+                (64, "<Q", 64 << 20, "place of the declarations")):
             content = bytearray(make())
             struct.pack_into(form, content, offset, value)
             lines, err = self.broken(content)
             self.assertEqual(lines, [])
             self.assertIn(complaint, err)
 
-    def test_cut_anywhere(self):
+    def test_cut_in_the_head_or_the_tables(self):
         content = make()
-        for size in (15, 16, 40, 71, 72, 4095, 4096, 5000, HEADER + CHUNK, len(content) - 300,
-                     len(content) - 1):
+        for size in (15, 16, 40, 71, 79, 80, 4095, 4096, HEADER + 50):
             self.assertEqual(self.broken(content[:size])[0], [])
+
+    def test_cut_in_the_chunks(self):
+        content = make()
+        second = FIRST_CHUNK + CHUNK + 16
+        ends = [at + size for at, records in ((FIRST_CHUNK + 16, FIRST), (second, SECOND))
+                for size in (sum(map(len, records[:n])) for n in range(1, len(records) + 1))]
+        for size in (FIRST_CHUNK, FIRST_CHUNK + 8, ends[0] - 1, ends[0], ends[0] + 5, ends[1],
+                     second - 1, second, ends[3], ends[3] + 20, ends[4] - 1, ends[4],
+                     len(content) - 1):
+            lines, err = self.broken(content[:size])
+            self.assertIn(f"at byte {size}: the recording ends inside its chunks", err)
+            self.assertEqual(len(lines), sum(end <= size for end in ends), size)
+            self.assertEqual([line.split()[0] for line in lines],
+                             [line.split()[0] for line in LINES if self.kept(line, size, ends)])
+
+    def kept(self, line, size, ends):
+        """Whether the record of this line lies before the cut."""
+        order = [LINES[0], LINES[2], LINES[4], LINES[1], LINES[3]]  # as they lie in the file
+        return ends[order.index(line)] <= size
 
     def test_mapping_that_is_none(self):
         content = bytearray(make())
-        content[-1 - len("name") - 4 - 16:] = b"\xff" * (len("name") + 21)
+        at = content.index(b"name", HEADER + len(EVENTS))
+        content[at - 20:at] = b"\xff" * 20
         self.assertIn("expected the name of an event", self.broken(content)[1])
 
 

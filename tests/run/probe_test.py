@@ -168,12 +168,12 @@ class Probes(Case):
                 reader.read(1)
             out, err = program.communicate("go on\n", timeout=60)
         self.assertEqual((program.returncode, out), (0, "fired 101\n"))
-        self.assertEqual(err, "the simple recording ends here: fifo: Broken pipe\n")
+        self.assertEqual(err, "churn: the simple recording ends here: fifo: Broken pipe\n")
 
     def test_a_full_disk_ends_the_recording_only(self):
         for more in "", ",buffer=64k", ",overflow=drop":
             _, err = self.churn("-trace", "churn,file=/dev/full" + more, "crowd", "4")
-            self.assertEqual(err, "the simple recording ends here: /dev/full: "
+            self.assertEqual(err, "churn: the simple recording ends here: /dev/full: "
                                   "No space left on device\n")
 
     # --- flight
@@ -300,6 +300,18 @@ class Probes(Case):
                 (["-D", "/nonexistent/x"], "Error opening logfile /nonexistent/x: No such file")):
             _, err = self.program("storm", "--count", "1", *args, status=1)
             self.assertIn(sentence, err)
+
+    def test_one_file_has_one_writer_however_it_is_spelt(self):
+        for mode in ("", ",mode=flight", ",writer=ctf"):
+            _, err = self.program("storm", "-trace", f"storm_three,file=one{mode}", "-trace",
+                                  f"storm_text,file=./one{mode}", "--count", "1", status=1)
+            self.assertIn("./one: is being recorded into already", err)
+            subprocess.run(["rm", "-r", self.path("one")], check=True)
+
+    def test_control_bytes_of_an_events_file_stay_there(self):
+        self.write("ev", "no\x1b[2Jsuch\n")
+        _, err = self.program("storm", "-trace", "events=ev", "--count", "1")
+        self.assertEqual(err, "storm: ev:1: warning: trace event 'no?[2Jsuch' does not exist\n")
 
     def test_ftrace_writes_the_marker(self):
         os.mkdir(self.path("tracing"))

@@ -60,7 +60,7 @@ static struct trace_sink *first_recording(void)
 static struct trace_sink *make_recording(const char *path, struct error *err)
 {
     const struct trace_sink_options options = {
-        .file = path ? mem_string(path) : mem_format("trace-%d", (int)getpid()),
+        .file = mem_string(path),
         .buffer = TRACE_RING_DEFAULT,
     };
     struct trace_sink *sink = trace_sink_new(&trace_writer_simple, &options, err);

@@ -188,7 +188,25 @@ static bool same_place(const struct trace_sink *sink, const struct trace_sink_op
                        const char *file)
 {
     const char *have = sink->options.file;
-    return sink->ops == ops && (have == file || (have && file && !strcmp(have, file)));
+    return sink->ops == ops && (have && file ? !strcmp(have, file) : have == file);
+}
+
+/* The open or future recording of that writer and file; NULL with `clash` set when another writer
+ * has the file. */
+static struct trace_sink *find_sink(const struct trace_sink_ops *ops, const char *file,
+                                    const struct trace_sink **clash)
+{
+    *clash = NULL;
+    for (struct trace_sink *sink = trace_sinks(); sink; sink = sink->next) {
+        if (same_place(sink, ops, file)) {
+            return sink;
+        }
+        if (file && sink->ops->takes_file && sink->options.file &&
+            !strcmp(sink->options.file, file)) {
+            *clash = sink;
+        }
+    }
+    return NULL;
 }
 
 /* Settings that one option leaves open and another gives are joined. Once the sink is open they
@@ -225,27 +243,27 @@ static struct trace_sink *sink_for(const struct request *r, const struct trace_s
     if (ops == &trace_writer_simple && r->options.flight) {
         ops = &trace_writer_flight;
     }
-    file = ops->takes_file ? file : NULL;
-    for (struct trace_sink *sink = trace_sinks(); sink; sink = sink->next) {
-        if (same_place(sink, ops, file)) {
-            return join_options(sink, &r->options, err) ? sink : NULL;
-        }
-        if (file && sink->ops->takes_file && sink->options.file &&
-            !strcmp(sink->options.file, file)) {
-            error_set(err,
-                      "%s cannot be written by two writers: it is the file of a %s recording "
-                      "already",
-                      file, sink->ops->name);
-            return NULL;
-        }
+    char *place = file && ops->takes_file ? mem_string(file) : trace_sink_default_file(ops);
+    const struct trace_sink *clash;
+    struct trace_sink *sink = find_sink(ops, place, &clash);
+    if (sink) {
+        free(place);
+        return join_options(sink, &r->options, err) ? sink : NULL;
+    }
+    if (clash) {
+        error_set(err,
+                  "%s cannot be written by two writers: it is the file of a %s recording already",
+                  place, clash->ops->name);
+        free(place);
+        return NULL;
     }
     struct trace_sink_options options = r->options;
-    options.file = mem_string(file);
+    options.file = place;
     options.buffer = options.buffer ? options.buffer : TRACE_RING_DEFAULT;
     options.size = options.size ? options.size : 64 << 20;
-    struct trace_sink *sink = trace_sink_new(ops, &options, err);
+    sink = trace_sink_new(ops, &options, err);
     if (!sink) {
-        free(options.file);
+        free(place);
     }
     return sink;
 }
@@ -293,6 +311,11 @@ static void warn_about(trace_warn_fn *warn, void *opaque, const char *where, con
         text = mem_format("%s: warning: %u of %u events lack a name that the filter uses and stay "
                           "as they were",
                           where, match->without, match->events);
+    }
+    for (char *c = text; c && *c; c++) {
+        if ((unsigned char)*c < ' ' || *c == 0x7f) {
+            *c = '?'; /* what a file holds must not steer the terminal */
+        }
     }
     if (text && warn) {
         warn(opaque, text);

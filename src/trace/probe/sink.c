@@ -3,9 +3,11 @@
  * Sinks: their list, slots, and how they are opened and closed while probes fire. */
 #include "trace/probe/sink.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/memory.h"
 #include "base/strbuf.h"
@@ -30,6 +32,12 @@ const struct trace_sink_ops *trace_writer_find(const char *name)
     return NULL;
 }
 
+char *trace_sink_default_file(const struct trace_sink_ops *ops)
+{
+    return ops->default_suffix ? mem_format("trace-%d%s", (int)getpid(), ops->default_suffix)
+                               : NULL;
+}
+
 struct trace_sink *trace_sink_new(const struct trace_sink_ops *ops,
                                   const struct trace_sink_options *options, struct error *err)
 {
@@ -47,6 +55,9 @@ struct trace_sink *trace_sink_new(const struct trace_sink_ops *ops,
             return NULL;
         }
         slots_used |= 1u << sink->slot;
+    }
+    if (!sink->options.file) {
+        sink->options.file = trace_sink_default_file(ops);
     }
     trace_drain_lock();
     __atomic_store_n(sinks_end, sink, __ATOMIC_RELEASE);
@@ -204,5 +215,6 @@ void trace_sink_failed(struct trace_sink *sink, const struct error *err)
 {
     __atomic_store_n(&sink->on, false, __ATOMIC_RELEASE);
     sink->failed = true;
-    fprintf(stderr, "the %s recording ends here: %s\n", sink->ops->name, err->text);
+    fprintf(stderr, "%s: the %s recording ends here: %s\n", program_invocation_short_name,
+            sink->ops->name, err->text);
 }

@@ -43,6 +43,8 @@ struct trace_sink_ops {
     const char *name;
     const char *help; /* one line */
     bool takes_file;  /* file= names where it writes */
+    const char
+        *default_suffix; /* without file= it writes to trace-PID and this; NULL: to no file */
 
     /* Opens what the sink writes to; also again after close() with another file. */
     bool (*open)(struct trace_sink *sink, struct error *err);
@@ -89,8 +91,11 @@ static inline bool trace_sink_is_recording(const struct trace_sink *sink)
 extern const struct trace_sink_ops *const trace_writers[];
 const struct trace_sink_ops *trace_writer_find(const char *name);
 
-/* Makes a sink (closed, off). Takes over options->file. NULL when all slots are in use. Control
- * lock held. */
+/* The file a writer uses when none is named; NULL when it needs none. free() it. */
+char *trace_sink_default_file(const struct trace_sink_ops *ops);
+
+/* Makes a sink (closed, off). Takes over options->file; NULL there means the default. NULL when all
+ * slots are in use. Control lock held. */
 struct trace_sink *trace_sink_new(const struct trace_sink_ops *ops,
                                   const struct trace_sink_options *options, struct error *err);
 

@@ -40,6 +40,7 @@ struct lane {
     const struct chunk *next, *end;
     uint32_t tid;
     uint8_t *bytes;  /* the chunk that is read now */
+    size_t size;     /* of it; less than a chunk where the file was cut */
     size_t pos;      /* of the record whose time is below */
     uint64_t offset; /* of bytes[0] in the file */
     uint64_t time;
@@ -49,6 +50,7 @@ struct flight {
     int fd;     /* of the recording or its copy */
     FILE *copy; /* NULL: the input's own file is read */
     struct flight_header head;
+    uint64_t size, whole; /* of the file, and where its last chunk should end */
     struct trace_decls *decls;
     const struct trace_decl **by_id;
     unsigned *number; /* dense numbers, plus one; 0: not logged yet */
@@ -127,19 +129,22 @@ static bool read_head(struct trace_reader *reader, struct error *err)
                          path, FLIGHT_VERSION, h->version, h->byte_order);
     }
     if (h->chunk_size < FLIGHT_CHUNK_MIN || h->chunk_size > FLIGHT_CHUNK_MAX || !h->chunk_count ||
-        h->chunk_count > CHUNKS_MAX ||
-        FLIGHT_HEADER_SIZE + h->chunk_size * h->chunk_count > (uint64_t)st.st_size) {
+        h->chunk_count > CHUNKS_MAX || h->chunks_offset < FLIGHT_HEADER_SIZE ||
+        h->chunks_offset > (uint64_t)INT64_MAX / 2) {
         return error_set(err,
-                         "%s: at byte 24: expected chunks that fit the file's %llu bytes, "
-                         "found %llu of %llu bytes",
-                         path, (unsigned long long)st.st_size, (unsigned long long)h->chunk_count,
-                         (unsigned long long)h->chunk_size);
+                         "%s: at byte 24: expected 1 to %d chunks of %d to %d bytes behind the "
+                         "header, found %llu of %llu bytes at byte %llu",
+                         path, CHUNKS_MAX, FLIGHT_CHUNK_MIN, FLIGHT_CHUNK_MAX,
+                         (unsigned long long)h->chunk_count, (unsigned long long)h->chunk_size,
+                         (unsigned long long)h->chunks_offset);
     }
+    f->size = (uint64_t)st.st_size;
+    f->whole = h->chunks_offset + h->chunk_size * h->chunk_count;
     if (h->text_length > TABLES_MAX || h->mapping_length > TABLES_MAX ||
         h->text_offset > (uint64_t)st.st_size ||
         h->text_length + h->mapping_length > (uint64_t)st.st_size - h->text_offset) {
         return error_set(err,
-                         "%s: at byte 40: expected the place of the declarations, found a "
+                         "%s: at byte 48: expected the place of the declarations, found a "
                          "place outside of the file (%llu bytes at %llu of %llu)",
                          path, (unsigned long long)(h->text_length + h->mapping_length),
                          (unsigned long long)h->text_offset, (unsigned long long)st.st_size);
@@ -217,7 +222,10 @@ static bool read_chunk_heads(struct trace_reader *reader, struct error *err)
     f->chunk = mem_alloc(f->head.chunk_count * sizeof *f->chunk);
     for (uint64_t i = 0; i < f->head.chunk_count; i++) {
         struct flight_chunk head;
-        uint64_t offset = FLIGHT_HEADER_SIZE + i * f->head.chunk_size;
+        uint64_t offset = f->head.chunks_offset + i * f->head.chunk_size;
+        if (offset + sizeof head > f->size) {
+            break; /* cut off; flight_next() tells at the end */
+        }
         if (!read_at(f, &head, sizeof head, offset)) {
             return error_set(err, "%s: at byte %llu: expected a chunk, which cannot be read",
                              reader->path, (unsigned long long)offset);
@@ -237,7 +245,9 @@ static bool lane_advance(struct flight *f, struct lane *lane)
         const struct chunk *c = lane->next++;
         struct flight_chunk after;
         f->chunks_read++;
-        if (read_at(f, lane->bytes, f->head.chunk_size, c->offset) &&
+        const uint64_t rest = f->size - c->offset;
+        lane->size = rest < f->head.chunk_size ? (size_t)rest : f->head.chunk_size;
+        if (read_at(f, lane->bytes, lane->size, c->offset) &&
             read_at(f, &after, sizeof after, c->offset) && after.sequence == c->sequence &&
             load64(lane->bytes) == c->sequence) {
             lane->offset = c->offset;
@@ -253,7 +263,8 @@ static int lane_settle(struct trace_reader *reader, struct lane *lane)
 {
     struct flight *f = reader->own;
     for (;;) {
-        size_t left = f->head.chunk_size - lane->pos;
+        const size_t left = lane->size - lane->pos;
+        const bool cut = lane->size < f->head.chunk_size;
         uint64_t type = left >= 8 ? load64(lane->bytes + lane->pos) : 0;
         if (type == 0) {
             if (!lane_advance(f, lane)) {
@@ -270,6 +281,10 @@ static int lane_settle(struct trace_reader *reader, struct lane *lane)
         }
         if (left < TRACE_RECORD_HEAD || load32(p + 24) < TRACE_RECORD_HEAD - TRACE_RECORD_TYPE ||
             load32(p + 24) > left - TRACE_RECORD_TYPE) {
+            if (cut) {
+                lane->pos = lane->size; /* where the file ends */
+                continue;
+            }
             return trace_reader_damage(reader, lane->offset + lane->pos,
                                        "expected a record that fits its chunk (%zu bytes are left)",
                                        left);
@@ -314,7 +329,7 @@ static bool make_lanes(struct trace_reader *reader, struct error *err)
         }
         l->end = &f->chunk[i];
         l->bytes = mem_alloc(f->head.chunk_size);
-        l->pos = f->head.chunk_size;
+        l->size = l->pos = f->head.chunk_size;
         int got = lane_settle(reader, l);
         if (got < 0) {
             *err = reader->error;
@@ -422,6 +437,12 @@ static int flight_next(struct trace_reader *reader, struct trace_record *record)
         }
         heap_down(f, 0);
         lane = f->heap_size ? f->heap[0] : NULL;
+    }
+    if (!lane && f->size < f->whole) {
+        return trace_reader_damage(reader, f->size,
+                                   "the recording ends inside its chunks (needs %llu bytes, has "
+                                   "%llu)",
+                                   (unsigned long long)f->whole, (unsigned long long)f->size);
     }
     if (!lane) {
         return 0;

@@ -102,9 +102,6 @@ static void ctf_free(struct trace_sink *sink)
 
 static bool ctf_open(struct trace_sink *sink, struct error *err)
 {
-    if (!sink->options.file) {
-        sink->options.file = mem_format("trace-%d.ctf", (int)getpid());
-    }
     struct ctf_file *file = open_file(sink->options.file, err);
     if (!file) {
         return false;
@@ -125,7 +122,8 @@ static void ctf_close(struct trace_sink *sink)
     struct ctf *c = sink->own;
     struct error err;
     if (!ctf_file_close(c->file, &err) && !sink->failed) {
-        fprintf(stderr, "the ctf recording is not complete: %s\n", err.text);
+        fprintf(stderr, "%s: the ctf recording is not complete: %s\n",
+                program_invocation_short_name, err.text);
     }
     ctf_free(sink);
 }
@@ -207,6 +205,7 @@ const struct trace_sink_ops trace_writer_ctf = {
     .name = "ctf",
     .help = "CTF 1.8, a directory; file=DIRECTORY, by default trace-PID.ctf",
     .takes_file = true,
+    .default_suffix = ".ctf",
     .open = ctf_open,
     .close = ctf_close,
     .records = ctf_records,

@@ -624,7 +624,7 @@ bool ctf_stream_lost(struct ctf_stream *s, uint64_t time, uint64_t count, struct
         }
     }
     s->time = time > s->time ? time : s->time;
-    s->lost += count;
+    s->lost += count <= UINT64_MAX - s->lost ? count : UINT64_MAX - s->lost;
     if (!s->open) {
         packet_begin(s, s->time);
     }

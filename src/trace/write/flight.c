@@ -25,8 +25,9 @@
 struct flight {
     int fd;
     bool locked;
-    uint8_t *map; /* header and chunks */
+    uint8_t *map; /* the whole file as it is made: header, tables, chunks */
     size_t map_size;
+    uint8_t *chunks;
     size_t chunk_size;
     size_t chunk_count;
     uint64_t next;     /* chunks taken so far */
@@ -47,27 +48,39 @@ static bool write_at(int fd, const void *bytes, size_t len, uint64_t offset)
     return true;
 }
 
-/* Declarations and mapping at the end of the file; then the header points at them. */
-static bool write_tables(struct trace_sink *sink, struct error *err)
+/* Declarations and mapping as they are written: one after the other. */
+struct tables {
+    char *text;
+    uint8_t *mapping;
+    size_t text_len, mapping_len;
+};
+
+static void make_tables(const struct trace_sink *sink, struct tables *t)
+{
+    t->text = trace_sink_declarations(sink, 0, &t->text_len);
+    t->mapping = trace_mapping(0, &t->mapping_len);
+}
+
+static void free_tables(struct tables *t)
+{
+    free(t->text);
+    free(t->mapping);
+}
+
+/* Writes them at `offset`; then the header points there. */
+static bool write_tables(struct trace_sink *sink, const struct tables *t, uint64_t offset,
+                         struct error *err)
 {
     struct flight *f = sink->own;
     struct flight_header *header = (struct flight_header *)f->map;
-    size_t text_len, mapping_len;
-    char *text = trace_sink_declarations(sink, 0, &text_len);
-    uint8_t *mapping = trace_mapping(0, &mapping_len);
-    bool ok = write_at(f->fd, text, text_len, f->file_end) &&
-              write_at(f->fd, mapping, mapping_len, f->file_end + text_len);
-    if (ok) {
-        header->text_length = text_len;
-        header->mapping_length = mapping_len;
-        header->text_offset = f->file_end;
-        f->file_end += text_len + mapping_len;
-    } else {
-        error_set(err, "%s: %s", sink->options.file, strerror(errno));
+    if (!write_at(f->fd, t->text, t->text_len, offset) ||
+        !write_at(f->fd, t->mapping, t->mapping_len, offset + t->text_len)) {
+        return error_set(err, "%s: %s", sink->options.file, strerror(errno));
     }
-    free(text);
-    free(mapping);
-    return ok;
+    header->text_length = t->text_len;
+    header->mapping_length = t->mapping_len;
+    header->text_offset = offset;
+    return true;
 }
 
 static size_t chunk_size_for(uint64_t size)
@@ -125,31 +138,38 @@ static bool create(struct flight *f, const char *path, struct error *err)
 
 static bool flight_open(struct trace_sink *sink, struct error *err)
 {
-    struct trace_sink_options *o = &sink->options;
-    if (!o->file) {
-        o->file = mem_format("trace-%d", (int)getpid());
-    }
+    const struct trace_sink_options *o = &sink->options;
     struct flight *f = mem_alloc(sizeof *f);
     f->chunk_size = chunk_size_for(o->size);
     f->chunk_count = o->size / f->chunk_size;
-    f->map_size = FLIGHT_HEADER_SIZE + f->chunk_count * f->chunk_size;
-    f->file_end = f->map_size;
     f->busy = mem_alloc(f->chunk_count);
+    f->fd = -1;
+    struct tables tables;
+    make_tables(sink, &tables);
+    const size_t head =
+        (FLIGHT_HEADER_SIZE + tables.text_len + tables.mapping_len + 4095) & ~4095ul;
+    f->map_size = head + f->chunk_count * f->chunk_size;
+    f->file_end = f->map_size;
     if (!create(f, o->file, err)) {
         flight_free(f);
+        free_tables(&tables);
         return false;
     }
+    f->chunks = f->map + head;
     struct flight_header *header = (struct flight_header *)f->map;
     *header = (struct flight_header){
         .magic = FLIGHT_MAGIC,
         .byte_order = 0x01020304,
         .chunk_size = f->chunk_size,
         .chunk_count = f->chunk_count,
+        .chunks_offset = head,
         .wall_offset = (int64_t)(clock_realtime() - clock_monotonic()),
         .pid = trace_process_id,
     };
     sink->own = f;
-    if (!write_tables(sink, err)) {
+    bool ok = write_tables(sink, &tables, FLIGHT_HEADER_SIZE, err);
+    free_tables(&tables);
+    if (!ok) {
         flight_free(f);
         return false;
     }
@@ -160,7 +180,7 @@ static bool flight_open(struct trace_sink *sink, struct error *err)
 /* The number of the chunk that the address lies in. */
 static size_t chunk_of(const struct flight *f, const uint8_t *p)
 {
-    return (size_t)(p - f->map - FLIGHT_HEADER_SIZE) / f->chunk_size;
+    return (size_t)(p - f->chunks) / f->chunk_size;
 }
 
 /* Marks the oldest chunk that nobody fills as ours; chunk_count when there is none. */
@@ -189,7 +209,7 @@ static bool flight_room(struct trace_sink *sink, struct trace_thread *thread,
     } else if (b->base) {
         __atomic_store_n(&f->busy[chunk_of(f, b->base)], 0, __ATOMIC_RELEASE);
     }
-    uint8_t *base = f->map + FLIGHT_HEADER_SIZE + i * f->chunk_size;
+    uint8_t *base = f->chunks + i * f->chunk_size;
     struct flight_chunk *chunk = (struct flight_chunk *)base;
     /* Unused, then empty, then ours: in this order for whoever reads the file after a kill. */
     __atomic_store_n(&chunk->sequence, 0, __ATOMIC_RELEASE);
@@ -206,7 +226,13 @@ static bool flight_room(struct trace_sink *sink, struct trace_thread *thread,
 
 static bool flight_events_added(struct trace_sink *sink, struct error *err)
 {
-    return write_tables(sink, err);
+    struct flight *f = sink->own;
+    struct tables tables;
+    make_tables(sink, &tables);
+    bool ok = write_tables(sink, &tables, f->file_end, err);
+    f->file_end += tables.text_len + tables.mapping_len;
+    free_tables(&tables);
+    return ok;
 }
 
 static bool flight_flush(struct trace_sink *sink, struct error *err)
@@ -233,9 +259,9 @@ static void flight_close(struct trace_sink *sink)
     struct flight *f = sink->own;
     if (f->untold) {
         fprintf(stderr,
-                "the flight recording lacks %" PRIu64 " events: it has %zu chunks, and so many "
+                "%s: the flight recording lacks %" PRIu64 " events: it has %zu chunks, and so many "
                 "threads fired at a time that some had none; a larger size= has more\n",
-                f->untold, f->chunk_count);
+                program_invocation_short_name, f->untold, f->chunk_count);
     }
     flight_free(f);
     sink->own = NULL;
@@ -245,6 +271,7 @@ const struct trace_sink_ops trace_writer_flight = {
     .name = "flight",
     .help = "the last size=N bytes of records, in a mapped file",
     .takes_file = true,
+    .default_suffix = "",
     .open = flight_open,
     .close = flight_close,
     .room = flight_room,

@@ -3,11 +3,11 @@
  * The layout of a flight recording: a file of fixed size that always holds the newest records and
  * is valid at every moment, also when its writer was killed.
  *
- *     0                4096                                        text
- *     +----------------+-----------+-----------+-- ... --+-----------+---------------+---------+
- *     | struct         | chunk 0   | chunk 1   |         | chunk N-1 | declarations  | mapping |
- *     | flight_header  |           |           |         |           | (trace-events)| records |
- *     +----------------+-----------+-----------+-- ... --+-----------+---------------+---------+
+ *     0                4096                          chunks_offset
+ *     +----------------+--------------+---------+---+-----------+-----------+-- ... --+-----------+
+ *     | struct         | declarations | mapping |   | chunk 0   | chunk 1   |         | chunk N-1 |
+ *     | flight_header  | (as text)    | records |   |           |           |         |           |
+ *     +----------------+--------------+---------+---+-----------+-----------+-- ... --+-----------+
  *
  * A chunk belongs to one thread at a time. It begins with struct flight_chunk; records follow as in
  * record.h, ended by a type word of 0 or the end of the chunk. Threads take chunks round and round,
@@ -41,6 +41,7 @@ struct flight_header {
     uint32_t byte_order; /* 0x01020304 */
     uint64_t chunk_size;
     uint64_t chunk_count;
+    uint64_t chunks_offset; /* a multiple of 4096 */
     uint64_t text_offset;
     uint64_t text_length;
     uint64_t mapping_length; /* right behind the text */

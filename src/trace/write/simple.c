@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,6 +23,7 @@ struct simple {
     struct output *out;
     char *events;    /* path of the declarations; NULL when FILE is no regular file */
     unsigned mapped; /* events whose names are in the file */
+    int lock;        /* descriptor of FILE that is locked meanwhile; -1: FILE is no regular file */
 };
 
 /* Declarations beside a pipe or a device would be litter. */
@@ -71,25 +73,45 @@ static bool write_names(struct trace_sink *sink, bool first, struct error *err)
 
 static void simple_free(struct simple *s)
 {
+    if (s->lock >= 0) {
+        flock(s->lock, LOCK_UN); /* a forked child has the descriptor too */
+        close(s->lock);
+    }
     free(s->events);
     free(s);
+}
+
+/* Keeps a second recording, of this program or another, from writing into the same file, however
+ * it is spelt. */
+static bool lock_file(struct simple *s, const char *path, struct error *err)
+{
+    s->lock = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    if (s->lock < 0) {
+        return error_set(err, "%s: cannot be created: %s", path, strerror(errno));
+    }
+    if (flock(s->lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+        close(s->lock);
+        s->lock = -1;
+        return error_set(err, "%s: is being recorded into already: name another file", path);
+    }
+    return true;
 }
 
 static bool simple_open(struct trace_sink *sink, struct error *err)
 {
     static const uint64_t head[3] = {TRACE_HEADER_ID, TRACE_HEADER_MAGIC, 4};
-    if (!sink->options.file) {
-        sink->options.file = mem_format("trace-%d", (int)getpid());
-    }
     const char *path = sink->options.file;
     struct simple *s = mem_alloc(sizeof *s);
 
-    s->out = output_open(path, err);
+    s->lock = -1;
+    if (is_regular(path)) {
+        s->events = mem_format("%s.events", path);
+    }
+    s->out = !s->events || lock_file(s, path, err) ? output_open(path, err) : NULL;
     if (!s->out) {
         simple_free(s);
         return false;
     }
-    s->events = is_regular(path) ? mem_format("%s.events", path) : NULL;
     sink->own = s;
     output_add(s->out, head, sizeof head);
     if (!write_names(sink, true, err)) {
@@ -127,7 +149,8 @@ static void simple_close(struct trace_sink *sink)
     struct simple *s = sink->own;
     struct error err;
     if (!output_close(s->out, &err) && !sink->failed) {
-        fprintf(stderr, "the simple recording is not complete: %s\n", err.text);
+        fprintf(stderr, "%s: the simple recording is not complete: %s\n",
+                program_invocation_short_name, err.text);
     }
     simple_free(s);
     sink->own = NULL;
@@ -137,6 +160,7 @@ const struct trace_sink_ops trace_writer_simple = {
     .name = "simple",
     .help = "binary, QEMU's simple format version 4; file=FILE, by default trace-PID",
     .takes_file = true,
+    .default_suffix = "",
     .open = simple_open,
     .close = simple_close,
     .records = simple_records,
