@@ -29,7 +29,7 @@ static pthread_mutex_t drain_mutex = PTHREAD_MUTEX_INITIALIZER;
 static uint32_t wake_word;  /* 1: there is something to do */
 static pid_t drain_process; /* the process whose drain thread runs, 0: none */
 
-enum { RELEASE_STEP = 64 << 10 };
+enum { RELEASE_STEP = 256 << 10 };
 
 /* How long the thread that is in the middle of a record may hold the others up: it may be in a
  * signal handler that does not return until somebody else, who waits for room, wakes it. */
