@@ -72,7 +72,8 @@ bool trace_file_on(struct error *err);
 void trace_file_off(void);
 void trace_file_flush(void);
 bool trace_file_set(const char *path, struct error *err);
-/* Path and state of the first recording; NULL when there is none. */
+/* Path and state of the first recording; NULL when there is none. The path is valid until the next
+ * trace_file_set(). */
 const char *trace_file_status(bool *on);
 
 /* Writes and closes everything. Runs at exit by itself. */
