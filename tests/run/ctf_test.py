@@ -11,10 +11,10 @@ import subprocess
 import time
 import unittest
 
-from recording import BUILD, DATA, LONG, Case
+from recording import BUILD, DATA, LONG, Case, tool
 
 STORM = os.path.join(BUILD, "tests", "storm")
-BABELTRACE = shutil.which("babeltrace2")
+BABELTRACE = tool("babeltrace2")
 
 LINE = re.compile(r"\[(\d+)\.(\d{9})\] (?:[^{]*?)(\w+): (\{.*\})$")
 FIELD = re.compile(r'(\w+) = (?:\( (?:"([^"]*)"|<unknown>) : container = (-?\d+) \)'
@@ -46,7 +46,6 @@ class Event:
         self.thread = self.fields.pop("thread")
 
 
-@unittest.skipUnless(BABELTRACE, "babeltrace2 is not installed")
 class Ctf(Case):
     def storm(self, *args, status=0):
         done = subprocess.run([STORM, *args], cwd=self.folder, capture_output=True, text=True,

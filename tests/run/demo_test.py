@@ -6,7 +6,7 @@ import subprocess
 import time
 import unittest
 
-from recording import BUILD, Case
+from recording import BUILD, ROOT, Case
 
 DEMO = os.path.join(BUILD, "vitrine-demo")
 
@@ -45,9 +45,7 @@ class Demo(Case):
         names = [name for name in os.listdir(self.folder) if name.startswith("trace-")]
         recording = min(names)
         self.assertEqual(sorted(names), [recording, recording + ".events"])
-        script = os.path.join(os.path.dirname(DEMO), "..", "python", "simpletrace.py")
-        if not os.path.exists(script):
-            self.skipTest("the build folder is not below the tree")
+        script = os.path.join(ROOT, "python", "simpletrace.py")
         done = subprocess.run(["/usr/bin/python3", script, os.path.join(BUILD, "trace-events-all"),
                                self.path(recording)], stdout=subprocess.PIPE, text=True, timeout=60,
                               env=dict(os.environ, VITRINE_TRACE=os.path.join(BUILD, "vitrine-trace")),

@@ -4,20 +4,18 @@
 # off. The daemon is started here unless one runs already.
 import os
 import re
-import shutil
 import signal
 import subprocess
 import time
 import unittest
 
-from recording import BUILD, Case
+from recording import BUILD, Case, tool
 
-LIBRARY = os.path.join(BUILD, "libvitrine-lttng.so")
 DEMO = os.path.join(BUILD, "vitrine-demo")
-TOOLS = [tool for tool in ("lttng", "lttng-sessiond", "babeltrace2") if not shutil.which(tool)]
+for needed in ("lttng", "lttng-sessiond", "babeltrace2"):
+    tool(needed)
 
 
-@unittest.skipUnless(os.path.exists(LIBRARY), "built without LTTng")
 class Library(Case):
     def demo(self, *args, env=None, status=0):
         done = subprocess.run([DEMO, *args], cwd=self.folder, capture_output=True, text=True,
@@ -50,8 +48,6 @@ class Library(Case):
         self.assertIn("writer=lttng writes no file", done.stderr)
 
 
-@unittest.skipUnless(os.path.exists(LIBRARY), "built without LTTng")
-@unittest.skipIf(TOOLS, f"not installed: {', '.join(TOOLS)}")
 class Sessions(Case):
     @classmethod
     def setUpClass(cls):

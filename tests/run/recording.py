@@ -19,6 +19,14 @@ LONG = os.environ.get("VITRINE_CHECK") == "long"
 DROPPED = 0xfffffffffffffffe
 
 
+def tool(name):
+    """Path of a program that scripts/install-deps check installs; tests need it."""
+    path = shutil.which(name)
+    if path is None:
+        raise FileNotFoundError(f"{name} is missing: scripts/install-deps check gets it")
+    return path
+
+
 def words(*values):
     return b"".join(struct.pack("<Q", v & 0xffffffffffffffff) for v in values)
 

@@ -6,14 +6,13 @@ import json
 import os
 import random
 import re
-import shutil
 import subprocess
 import unittest
 import xml.etree.ElementTree as ElementTree
 
 from flight_recording import flight
 from recording import (Case, DATA, DROPPED, LONG, QEMU_EVENTS, VITRINE_TRACE, event, header, mapping,
-                       words)
+                       words, tool)
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -212,9 +211,7 @@ class Looks(TimelineCase):
         self.assertTrue(self.timeline(self.trace(), "x.svg", "--format=html").startswith("<!DOC"))
 
     def test_script(self):
-        node = shutil.which("node") or shutil.which("nodejs")
-        if node is None:
-            self.skipTest("node checks the script's syntax: it is not installed")
+        node = tool("node")
         script = self.write("page.js", self.page(self.timeline(self.trace(), "out.html")).scripts)
         done = subprocess.run([node, "--check", script], capture_output=True, check=False)
         self.assertEqual(done.returncode, 0, done.stderr.decode())

@@ -395,10 +395,6 @@ class TracegenTest(unittest.TestCase):
                       "lttng_ust_field_integer_hex(uint64_t, list, (uintptr_t)list)",
                       "lttng_ust_field_integer(uint8_t, i, i)"):
             self.assertIn(field, header)
-        have = subprocess.run(["gcc", "-E", "-include", "lttng/tracepoint.h", "-x", "c", os.devnull],
-                              capture_output=True, timeout=60)
-        if have.returncode != 0:
-            self.skipTest("lttng/tracepoint.h is missing (package liblttng-ust-dev)")
         for cc in compilers():
             self.compile(cc, "-shared", "-fPIC", "provider.c", "-o", f"./{cc}.so", "-llttng-ust",
                          "-ldl")
