@@ -179,16 +179,16 @@ void trace_sink_decl(const struct trace_sink *sink, const struct trace_event *ev
     }
 }
 
-char *trace_sink_declarations(const struct trace_sink *sink, unsigned first, size_t *len)
+char *trace_sink_declarations(const struct trace_sink *sink, size_t *len)
 {
-    unsigned count = trace_event_count() - first;
+    unsigned count = trace_event_count();
     struct trace_decl *decls = mem_alloc(count * sizeof *decls);
     const struct trace_decl **rows = mem_alloc(count * sizeof *rows);
     struct strbuf text;
 
     strbuf_init(&text);
     for (unsigned i = 0; i < count; i++) {
-        trace_sink_decl(sink, trace_event_at(first + i), &decls[i]);
+        trace_sink_decl(sink, trace_event_at(i), &decls[i]);
         rows[i] = &decls[i];
     }
     trace_decls_print(&text, rows, count);

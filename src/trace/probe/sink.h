@@ -125,8 +125,8 @@ void trace_sink_free(struct trace_sink *sink);
 void trace_sink_decl(const struct trace_sink *sink, const struct trace_event *event,
                      struct trace_decl *decl);
 
-/* The text of all declarations from event `first` on, as trace_sink_decl() has them; free() it. */
-char *trace_sink_declarations(const struct trace_sink *sink, unsigned first, size_t *len);
+/* The text of all declarations, as trace_sink_decl() has them; free() it. */
+char *trace_sink_declarations(const struct trace_sink *sink, size_t *len);
 
 /* Switches a sink off whose writing failed, and says why on stderr. The drain locked. */
 void trace_sink_failed(struct trace_sink *sink, const struct error *err);

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -18,6 +17,7 @@
 #include "base/memory.h"
 #include "base/strbuf.h"
 #include "trace/write/ctf_tsdl.h"
+#include "trace/write/lock.h"
 
 enum {
     BATCH = 64 << 10,       /* bytes that are collected before they are written */
@@ -218,11 +218,7 @@ static int open_directory(const char *path, struct error *err)
                   path, strerror(errno));
         return -1;
     }
-    bool ok = true;
-    if (flock(directory, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-        ok = error_set(err, "%s: is being recorded into already: name another place", path);
-    }
-    if (!ok || !clear_directory(directory, path, err)) {
+    if (!trace_lock_take(directory, path, err) || !clear_directory(directory, path, err)) {
         close(directory);
         return -1;
     }
@@ -655,8 +651,7 @@ bool ctf_file_close(struct ctf_file *file, struct error *err)
         free(s->bytes);
         free(s);
     }
-    flock(file->directory, LOCK_UN); /* a forked child has the descriptor too */
-    close(file->directory);
+    trace_lock_close(file->directory);
     for (uint32_t i = 0; i < file->events; i++) {
         free_event(&file->event[i]);
     }

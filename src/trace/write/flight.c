@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -19,12 +18,12 @@
 #include "base/memory.h"
 #include "trace/probe/event.h"
 #include "trace/record.h"
+#include "trace/write/lock.h"
 #include "trace/write/mapping.h"
 #include "trace/write/writers.h"
 
 struct flight {
     int fd;
-    bool locked;
     uint8_t *map; /* the whole file as it is made: header, tables, chunks */
     size_t map_size;
     uint8_t *chunks;
@@ -57,7 +56,7 @@ struct tables {
 
 static void make_tables(const struct trace_sink *sink, struct tables *t)
 {
-    t->text = trace_sink_declarations(sink, 0, &t->text_len);
+    t->text = trace_sink_declarations(sink, &t->text_len);
     t->mapping = trace_mapping(0, &t->mapping_len);
 }
 
@@ -97,11 +96,8 @@ static void flight_free(struct flight *f)
     if (f->map) {
         munmap(f->map, f->map_size);
     }
-    if (f->locked) {
-        flock(f->fd, LOCK_UN); /* a forked child has the descriptor too */
-    }
     if (f->fd >= 0) {
-        close(f->fd);
+        trace_lock_close(f->fd);
     }
     free(f->busy);
     free(f);
@@ -116,10 +112,9 @@ static bool create(struct flight *f, const char *path, struct error *err)
         return error_set(err, "%s: %s", path, strerror(errno));
     }
     /* Whoever maps the file would get SIGBUS when it is cut. */
-    if (flock(f->fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-        return error_set(err, "%s: is being recorded into already: name another file", path);
+    if (!trace_lock_take(f->fd, path, err)) {
+        return false;
     }
-    f->locked = true;
     if (ftruncate(f->fd, 0) != 0) {
         return error_set(err, "%s: %s", path, strerror(errno));
     }

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,6 +15,7 @@
 #include "base/output.h"
 #include "trace/probe/event.h"
 #include "trace/record.h"
+#include "trace/write/lock.h"
 #include "trace/write/mapping.h"
 #include "trace/write/writers.h"
 
@@ -33,38 +33,27 @@ static bool is_regular(const char *path)
     return strcmp(path, "-") && (stat(path, &st) != 0 || S_ISREG(st.st_mode));
 }
 
-/* Appends to FILE.events what was registered since the last time. */
-static bool write_declarations(struct trace_sink *sink, bool first, struct error *err)
+/* All declarations, anew: they are few, and sets of words belong together. */
+static bool write_declarations(struct trace_sink *sink, struct error *err)
 {
     struct simple *s = sink->own;
-    if (!s->events) {
-        return true;
+    struct output *out = s->events ? output_open(s->events, err) : NULL;
+    if (!out) {
+        return !s->events;
     }
     size_t len;
-    char *text = trace_sink_declarations(sink, s->mapped, &len);
-    int fd = open(s->events, O_WRONLY | O_CREAT | O_CLOEXEC | (first ? O_TRUNC : O_APPEND), 0600);
-    bool ok = fd >= 0;
-    for (size_t done = 0; ok && done < len;) {
-        ssize_t n = write(fd, text + done, len - done);
-        ok = n >= 0 || errno == EINTR;
-        done += n > 0 ? (size_t)n : 0;
-    }
-    if (!ok) {
-        error_set(err, "%s: %s", s->events, strerror(errno));
-    }
-    if (fd >= 0) {
-        close(fd);
-    }
+    char *text = trace_sink_declarations(sink, &len);
+    output_add(out, text, len);
     free(text);
-    return ok;
+    return output_close(out, err);
 }
 
-static bool write_names(struct trace_sink *sink, bool first, struct error *err)
+static bool write_names(struct trace_sink *sink, struct error *err)
 {
     struct simple *s = sink->own;
     size_t len;
     uint8_t *mapping = trace_mapping(s->mapped, &len);
-    bool ok = write_declarations(sink, first, err);
+    bool ok = write_declarations(sink, err);
     output_add(s->out, mapping, len);
     free(mapping);
     s->mapped = trace_event_count();
@@ -74,25 +63,22 @@ static bool write_names(struct trace_sink *sink, bool first, struct error *err)
 static void simple_free(struct simple *s)
 {
     if (s->lock >= 0) {
-        flock(s->lock, LOCK_UN); /* a forked child has the descriptor too */
-        close(s->lock);
+        trace_lock_close(s->lock);
     }
     free(s->events);
     free(s);
 }
 
-/* Keeps a second recording, of this program or another, from writing into the same file, however
- * it is spelt. */
 static bool lock_file(struct simple *s, const char *path, struct error *err)
 {
     s->lock = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     if (s->lock < 0) {
         return error_set(err, "%s: cannot be created: %s", path, strerror(errno));
     }
-    if (flock(s->lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+    if (!trace_lock_take(s->lock, path, err)) {
         close(s->lock);
         s->lock = -1;
-        return error_set(err, "%s: is being recorded into already: name another file", path);
+        return false;
     }
     return true;
 }
@@ -114,7 +100,7 @@ static bool simple_open(struct trace_sink *sink, struct error *err)
     }
     sink->own = s;
     output_add(s->out, head, sizeof head);
-    if (!write_names(sink, true, err)) {
+    if (!write_names(sink, err)) {
         output_close(s->out, NULL);
         simple_free(s);
         return false;
@@ -125,7 +111,7 @@ static bool simple_open(struct trace_sink *sink, struct error *err)
 
 static bool simple_events_added(struct trace_sink *sink, struct error *err)
 {
-    return write_names(sink, false, err);
+    return write_names(sink, err);
 }
 
 static bool simple_records(struct trace_sink *sink, struct trace_thread *thread,
