@@ -8,7 +8,7 @@ import subprocess
 import time
 import unittest
 
-from recording import BUILD, Case
+from recording import BUILD, Case, tool
 
 STORM = os.path.join(BUILD, "tests", "storm")
 TRACING = "/sys/kernel/tracing"
@@ -48,8 +48,10 @@ class StaticProbes(Case):
         if os.geteuid() != 0:
             self.skipTest("arming a uprobe takes root")
         if not os.path.exists(f"{TRACING}/uprobe_events"):
-            subprocess.run(["mount", "-t", "tracefs", "tracefs", TRACING], check=False,
-                           capture_output=True)
+            mounted = subprocess.run([tool("mount"), "-t", "tracefs", "tracefs", TRACING],
+                                     check=False, capture_output=True)
+            if mounted.returncode == 0:
+                self.addCleanup(subprocess.run, [tool("umount"), "-l", TRACING], check=True)
         if not os.path.exists(f"{TRACING}/uprobe_events"):
             self.skipTest("this kernel offers no uprobes in tracefs")
         location, semaphore = static_probe(STORM, "storm_three")
