@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What a guest offers to the engine: one struct of functions. A second guest is a folder that fills
+ * in another.
+ *
+ * `config` is the guest's own description of the CPU (a model); it outlives the engine. `state` is
+ * the CPU record, which begins with a struct ir_state. All functions may be called by several
+ * threads at once, each with a block and a state of its own.
+ */
+#ifndef IR_GUEST_H
+#define IR_GUEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ir/block.h"
+#include "ir/state.h"
+
+struct strbuf;
+
+/* A guest's exception, from a helper. */
+struct ir_fault {
+    uint32_t vector;
+    uint32_t error;   /* error code, 0 where there is none */
+    uint64_t address; /* of a page fault */
+};
+
+enum ir_translated {
+    IR_TRANSLATED, /* the block holds at least one instruction and is ended */
+    IR_SHORT,      /* the first instruction goes on behind `size` bytes */
+};
+
+struct ir_guest {
+    const char *name;
+    size_t state_size;
+
+    /* Puts a record into the state after power-up (user mode: what a new program finds). */
+    void (*reset)(const void *config, void *state);
+
+    /* Appends the instructions at `pc` to an empty block, up to a control transfer or `limit`
+     * instructions. `bytes` are the guest's, of which `size` (at least 1) may be read. */
+    enum ir_translated (*translate)(const void *config, struct ir_block *block,
+                                    const uint8_t *bytes, size_t size, unsigned limit);
+
+    /* Executes the instruction at state.pc in C, for those that IR_EXIT_HELPER leaves for. `bytes`
+     * as above. True: done, state.pc is the next. False: `fault`; nothing has changed. */
+    bool (*help)(const void *config, void *state, const uint8_t *bytes, size_t size,
+                 struct ir_fault *fault);
+
+    /* A system call instruction has been executed: its effects on registers (x86: RCX, R11). */
+    void (*syscall)(void *state);
+
+    /* True while the guest wants a debug trap behind every instruction (x86: TF). */
+    bool (*single_step)(const void *state);
+
+    /* Adds the register dump of -d cpu; with `fpu` that of -d fpu too. */
+    void (*print_state)(const void *state, bool fpu, struct strbuf *text);
+};
+
+#endif
