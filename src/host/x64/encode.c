@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * One instruction to bytes (Intel SDM vol. 2, chapter 2), and the few instructions that engine code
+ * is made of.
+ */
+#include <string.h>
+
+#include "base/error.h"
+#include "host/x64/internal.h"
+
+/* Longest instruction, and what is kept free behind: nothing is written past the room. */
+enum { MARGIN = 64 };
+
+void x64_byte(struct ir_code *code, unsigned byte)
+{
+    if (code->size + MARGIN > code->room) {
+        code->full = true;
+        return;
+    }
+    code->write[code->size++] = (uint8_t)byte;
+}
+
+void x64_bytes(struct ir_code *code, const void *bytes, size_t count)
+{
+    const uint8_t *byte = bytes;
+
+    for (size_t i = 0; i < count; i++)
+        x64_byte(code, byte[i]);
+}
+
+void x64_u32(struct ir_code *code, uint32_t value)
+{
+    x64_bytes(code, &value, sizeof(value));
+}
+
+void x64_u64(struct ir_code *code, uint64_t value)
+{
+    x64_bytes(code, &value, sizeof(value));
+}
+
+static bool fits32(int64_t value)
+{
+    return value == (int32_t)value;
+}
+
+static bool near_enough(const struct ir_code *code, uint64_t address)
+{
+    int64_t distance = (int64_t)(address - x64_here(code));
+
+    return distance > INT32_MIN + 256 && distance < INT32_MAX - 256;
+}
+
+bool x64_reaches(const struct ir_code *code, const struct native_insn *native)
+{
+    if (native->segment == NATIVE_GS &&
+        (native->modrm == NATIVE_MODRM_MEM ||
+         (native->mem_implicit & (NATIVE_STRING_SI | NATIVE_MOFFS | NATIVE_XLAT | NATIVE_MASKMOV))))
+        return false;
+    return native->base != NATIVE_RIP || native->modrm != NATIVE_MODRM_MEM ||
+           near_enough(code, native->address) || fits32((int64_t)native->address);
+}
+
+static unsigned pool_add(struct ir_code *code, uint64_t value, uint32_t patch)
+{
+    if (code->pool_count == IR_GROUP_POOL) {
+        code->full = true;
+        return 0;
+    }
+    code->pool[code->pool_count].value = value;
+    code->pool[code->pool_count].patch = patch;
+    return code->pool_count++;
+}
+
+static unsigned scale_bits(unsigned scale)
+{
+    return scale == 8 ? 3 : scale == 4 ? 2 : scale == 2 ? 1 : 0;
+}
+
+/* modrm, SIB and displacement. The offset of a RIP-relative displacement comes back, else 0. */
+static size_t memory_operand(struct ir_code *code, const struct native_insn *n)
+{
+    unsigned reg = (n->reg & 7u) << 3;
+    unsigned sib, mod;
+
+    if (n->base == NATIVE_POOL || (n->base == NATIVE_RIP && near_enough(code, n->address))) {
+        size_t place;
+
+        x64_byte(code, reg | 5);
+        place = code->size;
+        x64_u32(code, 0);
+        return place;
+    }
+    if (n->base == NATIVE_RIP || n->base == NATIVE_NONE) {
+        unsigned index = n->base == NATIVE_RIP || n->index == NATIVE_NONE ? 4 : n->index & 7u;
+        uint32_t disp = n->base == NATIVE_RIP ? (uint32_t)n->address : (uint32_t)n->disp;
+
+        x64_byte(code, reg | 4);
+        x64_byte(code, scale_bits(n->scale) << 6 | index << 3 | 5);
+        x64_u32(code, disp);
+        return 0;
+    }
+    mod = n->disp == 0 && (n->base & 7) != X64_RBP ? 0 : n->disp == (int8_t)n->disp ? 1 : 2;
+    if (n->index != NATIVE_NONE || (n->base & 7) == X64_RSP) {
+        sib = n->index == NATIVE_NONE ? 4u << 3 : scale_bits(n->scale) << 6 | (n->index & 7u) << 3;
+        x64_byte(code, mod << 6 | reg | 4);
+        x64_byte(code, sib | (n->base & 7u));
+    } else {
+        x64_byte(code, mod << 6 | reg | (n->base & 7u));
+    }
+    if (mod == 1)
+        x64_byte(code, (uint8_t)n->disp);
+    else if (mod == 2)
+        x64_u32(code, (uint32_t)n->disp);
+    return 0;
+}
+
+static void vex_prefix(struct ir_code *code, const struct native_insn *n, unsigned r, unsigned x,
+                       unsigned b)
+{
+    unsigned pp = n->prefix & NATIVE_66 ? 1 : n->prefix & NATIVE_F3 ? 2 : n->prefix & NATIVE_F2 ? 3 : 0;
+    unsigned tail = (~n->vvvv & 15u) << 3 | (n->vex_l ? 4u : 0) | pp;
+
+    if (n->map == NATIVE_MAP_0F && !n->w && !x && !b) {
+        x64_byte(code, 0xc5);
+        x64_byte(code, (r ? 0 : 0x80) | tail);
+        return;
+    }
+    x64_byte(code, 0xc4);
+    x64_byte(code, (r ? 0 : 0x80) | (x ? 0 : 0x40) | (b ? 0 : 0x20) | n->map);
+    x64_byte(code, (n->w ? 0x80 : 0) | tail);
+}
+
+static void legacy_prefix(struct ir_code *code, const struct native_insn *n, unsigned r, unsigned x,
+                          unsigned b)
+{
+    unsigned rex = (n->w ? 8u : 0) | r << 2 | x << 1 | b;
+
+    if (n->prefix & NATIVE_66)
+        x64_byte(code, 0x66);
+    if (n->prefix & NATIVE_F2)
+        x64_byte(code, 0xf2);
+    if (n->prefix & NATIVE_F3)
+        x64_byte(code, 0xf3);
+    if (rex || n->rex)
+        x64_byte(code, 0x40 | rex);
+    if (n->map != NATIVE_MAP_ONE)
+        x64_byte(code, 0x0f);
+    if (n->map == NATIVE_MAP_0F38)
+        x64_byte(code, 0x38);
+    if (n->map == NATIVE_MAP_0F3A)
+        x64_byte(code, 0x3a);
+}
+
+static void immediate(struct ir_code *code, const struct native_insn *n)
+{
+    x64_bytes(code, &n->imm, n->imm_size);
+}
+
+void x64_encode(struct ir_code *code, const struct native_insn *n)
+{
+    bool memory = n->modrm == NATIVE_MODRM_MEM;
+    bool register_base = memory && n->base < 16;
+    unsigned r = n->modrm != NATIVE_MODRM_NONE ? n->reg >> 3 & 1u : 0;
+    unsigned x = memory && n->base != NATIVE_RIP && n->index != NATIVE_NONE ? n->index >> 3 & 1u : 0;
+    unsigned b = register_base ? n->base >> 3 & 1u
+                 : n->modrm == NATIVE_MODRM_REG || (n->attributes & NATIVE_OPCODE_REG)
+                     ? n->rm >> 3 & 1u
+                     : 0;
+    size_t relative = 0;
+
+    if (memory && n->base == NATIVE_NONE && n->index == NATIVE_NONE)
+        x = 0;
+    if ((n->prefix & NATIVE_67) && !(memory && n->base == NATIVE_RIP))
+        x64_byte(code, 0x67);
+    if (n->segment == NATIVE_FS)
+        x64_byte(code, 0x64);
+    else if (n->segment == NATIVE_GS)
+        x64_byte(code, 0x65);
+    if (n->prefix & NATIVE_LOCK)
+        x64_byte(code, 0xf0);
+    if (n->vex)
+        vex_prefix(code, n, r, x, b);
+    else
+        legacy_prefix(code, n, r, x, b);
+    x64_byte(code, n->opcode | (n->attributes & NATIVE_OPCODE_REG ? n->rm & 7u : 0));
+    if (n->modrm == NATIVE_MODRM_REG)
+        x64_byte(code, 0xc0 | (n->reg & 7u) << 3 | (n->rm & 7u));
+    else if (memory)
+        relative = memory_operand(code, n);
+    immediate(code, n);
+    if (relative != 0 && !code->full) {
+        uint32_t disp = (uint32_t)(n->address - x64_here(code));
+
+        if (n->base == NATIVE_POOL) {
+            pool_add(code, n->address, (uint32_t)relative);
+            disp = (uint32_t)(relative + 4 - code->size); /* what follows the displacement */
+        }
+        memcpy(code->write + relative, &disp, sizeof(disp));
+    }
+}
+
+/* gs:[disp32] with the opcode of a one-byte instruction. */
+static void state_operand(struct ir_code *code, unsigned rex_w, unsigned opcode, unsigned reg,
+                          uint32_t state)
+{
+    x64_byte(code, 0x65);
+    if (rex_w || reg >= 8)
+        x64_byte(code, 0x40 | (rex_w ? 8u : 0) | (reg >> 3) << 2);
+    x64_byte(code, opcode);
+    x64_byte(code, (reg & 7u) << 3 | 4);
+    x64_byte(code, 0x25);
+    x64_u32(code, state);
+}
+
+void x64_store_state(struct ir_code *code, uint32_t state, unsigned reg)
+{
+    state_operand(code, 1, 0x89, reg, state);
+}
+
+void x64_load_state(struct ir_code *code, unsigned reg, uint32_t state)
+{
+    state_operand(code, 1, 0x8b, reg, state);
+}
+
+void x64_store_state32(struct ir_code *code, uint32_t state, uint32_t value)
+{
+    state_operand(code, 0, 0xc7, 0, state);
+    x64_u32(code, value);
+}
+
+void x64_alu(struct ir_code *code, unsigned opcode, unsigned to, unsigned from)
+{
+    x64_byte(code, 0x48 | (from >> 3) << 2 | to >> 3);
+    x64_byte(code, opcode);
+    x64_byte(code, 0xc0 | (from & 7u) << 3 | (to & 7u));
+}
+
+void x64_move(struct ir_code *code, unsigned to, unsigned from)
+{
+    if (to != from)
+        x64_alu(code, 0x89, to, from);
+}
+
+void x64_move_imm(struct ir_code *code, unsigned to, uint64_t value)
+{
+    if (value == (uint32_t)value) {
+        if (to >= 8)
+            x64_byte(code, 0x41);
+        x64_byte(code, 0xb8 | (to & 7u));
+        x64_u32(code, (uint32_t)value);
+    } else if (fits32((int64_t)value)) {
+        x64_byte(code, 0x48 | to >> 3);
+        x64_byte(code, 0xc7);
+        x64_byte(code, 0xc0 | (to & 7u));
+        x64_u32(code, (uint32_t)value);
+    } else {
+        x64_byte(code, 0x48 | to >> 3);
+        x64_byte(code, 0xb8 | (to & 7u));
+        x64_u64(code, value);
+    }
+}
+
+/* [base+index+disp] of a 64-bit instruction with a one-byte opcode. */
+static void plain_operand(struct ir_code *code, unsigned opcode, unsigned reg, unsigned base,
+                          unsigned index, int32_t disp)
+{
+    struct native_insn n = {
+        .opcode = (uint8_t)opcode,
+        .modrm = NATIVE_MODRM_MEM,
+        .reg = (uint8_t)reg,
+        .w = true,
+        .segment = NATIVE_DS,
+        .base = (uint8_t)base,
+        .index = (uint8_t)index,
+        .scale = 1,
+        .disp = disp,
+    };
+
+    x64_encode(code, &n);
+}
+
+void x64_lea(struct ir_code *code, unsigned to, unsigned base, int32_t disp)
+{
+    plain_operand(code, 0x8d, to, base, NATIVE_NONE, disp);
+}
+
+void x64_lea_sum(struct ir_code *code, unsigned to, unsigned base, unsigned index)
+{
+    if (index == X64_RSP)
+        plain_operand(code, 0x8d, to, index, base, 0);
+    else
+        plain_operand(code, 0x8d, to, base, index, 0);
+}
+
+void x64_store(struct ir_code *code, unsigned base, int32_t disp, unsigned reg)
+{
+    plain_operand(code, 0x89, reg, base, NATIVE_NONE, disp);
+}
+
+void x64_load(struct ir_code *code, unsigned reg, unsigned base, int32_t disp)
+{
+    plain_operand(code, 0x8b, reg, base, NATIVE_NONE, disp);
+}
+
+void x64_jump(struct ir_code *code, uint64_t target)
+{
+    x64_byte(code, 0xe9);
+    x64_u32(code, (uint32_t)(target - (x64_here(code) + 4)));
+}
+
+void x64_nops(struct ir_code *code, unsigned count)
+{
+    /* The forms that the Intel SDM recommends (NOP, vol. 2). */
+    static const uint8_t forms[][9] = {
+        {0x90},
+        {0x66, 0x90},
+        {0x0f, 0x1f, 0x00},
+        {0x0f, 0x1f, 0x40, 0x00},
+        {0x0f, 0x1f, 0x44, 0x00, 0x00},
+        {0x66, 0x0f, 0x1f, 0x44, 0x00, 0x00},
+        {0x0f, 0x1f, 0x80, 0x00, 0x00, 0x00, 0x00},
+        {0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00},
+        {0x66, 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00},
+    };
+
+    while (count > 0) {
+        unsigned length = count < 9 ? count : 9;
+
+        x64_bytes(code, forms[length - 1], length);
+        count -= length;
+    }
+}

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Into translated code and out of it.
+ *
+ * enter   C calls x64_enter(): it keeps the callee-saved registers and the stack pointer, and jumps
+ *         into the glue, which loads the guest's FS base, vector state, flags and registers, and
+ *         jumps through state.host[X64_ENTRY]. That word can still be changed by a signal handler
+ *         while the glue runs, so that a request to stop that comes too late for C is not lost.
+ * leave   stores everything, gives C its own FS, MXCSR and an empty x87 unit, and returns from
+ *         x64_enter().
+ * lookup  where an indirect jump goes that the jump table does not know: RCX is target minus some
+ *         pc, RAX minus that pc (0 if the table's place was empty).
+ * redirect where a signal handler sends a thread: everything is in place, state.pc too.
+ */
+#include <asm/prctl.h>
+#include <cpuid.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "host/x64/internal.h"
+
+enum {
+    XSAVE_MASK = 7, /* x87, SSE, AVX */
+    MXCSR_DEFAULT = 0x1f80,
+    EXIT_LOOKUP_ARG = -1,
+};
+
+static void gs_operand(struct ir_code *code, unsigned reg, uint32_t state)
+{
+    x64_byte(code, reg << 3 | 4);
+    x64_byte(code, 0x25);
+    x64_u32(code, state);
+}
+
+/* XSAVEOPT64 or XRSTOR64 of state.vector, with the mask in EDX:EAX. */
+static void xsave(struct ir_code *code, unsigned extension)
+{
+    static const uint8_t mask[] = {0xb8, XSAVE_MASK, 0, 0, 0, 0x31, 0xd2}; /* mov eax; xor edx */
+    static const uint8_t opcode[] = {0x65, 0x48, 0x0f, 0xae};
+
+    x64_bytes(code, mask, sizeof(mask));
+    x64_bytes(code, opcode, sizeof(opcode));
+    gs_operand(code, extension, X64_STATE(vector));
+}
+
+static void write_fs_base_rax(struct ir_code *code)
+{
+    static const uint8_t wrfsbase[] = {0xf3, 0x48, 0x0f, 0xae, 0xd0};
+
+    x64_bytes(code, wrfsbase, sizeof(wrfsbase));
+}
+
+static void glue_enter(struct ir_code *code)
+{
+    static const uint8_t push_gs[] = {0x65, 0xff};
+
+    x64_load_state(code, X64_RAX, X64_STATE(thread_base));
+    write_fs_base_rax(code);
+    xsave(code, 5);
+    x64_bytes(code, push_gs, sizeof(push_gs));
+    gs_operand(code, 6, X64_STATE(flags));
+    x64_byte(code, 0x9d); /* popfq */
+    for (unsigned reg = 0; reg < 16; reg++)
+        if (reg != X64_RSP)
+            x64_load_state(code, reg, X64_REG(reg));
+    x64_load_state(code, X64_RSP, X64_REG(X64_RSP));
+    x64_bytes(code, push_gs, sizeof(push_gs)); /* jmp gs:[entry]: FF /4 */
+    gs_operand(code, 4, X64_WORD(X64_ENTRY));
+}
+
+static void store_registers(struct ir_code *code, unsigned but)
+{
+    for (unsigned reg = 0; reg < 16; reg++)
+        if (!(but >> reg & 1))
+            x64_store_state(code, X64_REG(reg), reg);
+    x64_load_state(code, X64_RSP, X64_WORD(X64_HOST_SP));
+}
+
+/* Flags, vector state, FS; then back to x64_enter()'s caller. */
+static void store_rest(struct ir_code *code)
+{
+    static const uint8_t flags[] = {0x9c, 0x65, 0x8f}; /* pushfq; pop gs:[...] */
+    static const uint8_t cld = 0xfc;
+    static const uint8_t rdfsbase_rax[] = {0xf3, 0x48, 0x0f, 0xae, 0xc0};
+    static const uint8_t ldmxcsr[] = {0x65, 0x0f, 0xae};
+    static const uint8_t test_byte[] = {0x65, 0xf6};
+    static const uint8_t fninit[] = {0x01, 0x74, 0x02, 0xdb, 0xe3}; /* ,1; jz +2; fninit */
+    static const uint8_t vzeroupper[] = {0xc5, 0xf8, 0x77};
+    static const uint8_t pops[] = {0x41, 0x5f, 0x41, 0x5e, 0x41, 0x5d, 0x41, 0x5c, 0x5d, 0x5b, 0xc3};
+
+    x64_bytes(code, flags, sizeof(flags));
+    gs_operand(code, 0, X64_STATE(flags));
+    x64_byte(code, cld);
+    xsave(code, 6);
+    x64_bytes(code, vzeroupper, sizeof(vzeroupper));
+    x64_bytes(code, ldmxcsr, sizeof(ldmxcsr));
+    gs_operand(code, 2, X64_WORD(X64_MXCSR));
+    x64_bytes(code, test_byte, sizeof(test_byte)); /* x87 in use? */
+    gs_operand(code, 0, X64_STATE(vector) + 512);
+    x64_bytes(code, fninit, sizeof(fninit));
+    x64_bytes(code, rdfsbase_rax, sizeof(rdfsbase_rax));
+    x64_store_state(code, X64_STATE(thread_base), X64_RAX);
+    x64_load_state(code, X64_RAX, X64_WORD(X64_HOST_FS));
+    write_fs_base_rax(code);
+    x64_bytes(code, pops, sizeof(pops));
+}
+
+static void glue_lookup(struct ir_code *code)
+{
+    static const uint8_t target[] = {0x48, 0x29, 0xc1}; /* sub rcx, rax */
+    static const uint8_t flags[] = {0x9c, 0x65, 0x8f};
+    unsigned in_place = 1u << X64_RAX | 1u << X64_RCX; /* stored by JUMP_TARGET */
+
+    store_registers(code, in_place);
+    x64_bytes(code, flags, sizeof(flags)); /* before SUB changes them */
+    gs_operand(code, 0, X64_STATE(flags));
+    x64_bytes(code, target, sizeof(target));
+    x64_store_state(code, X64_STATE(pc), X64_RCX);
+    x64_store_state32(code, X64_STATE(exit), IR_EXIT_LOOKUP);
+    /* store_rest() stores the flags again: give them back. */
+    x64_byte(code, 0x65);
+    x64_byte(code, 0xff);
+    gs_operand(code, 6, X64_STATE(flags));
+    x64_byte(code, 0x9d);
+    store_rest(code);
+}
+
+void x64_glue(struct ir_code *code, struct ir_glue *glue)
+{
+    static const uint8_t zero_eax[] = {0xb8, 0, 0, 0, 0}; /* mov: the flags stay */
+
+    glue->start = x64_here(code);
+    glue->enter = x64_here(code);
+    glue_enter(code);
+    glue->enter_end = x64_here(code);
+
+    x64_nops(code, (unsigned)(-x64_here(code) & 15));
+    glue->leave = x64_here(code);
+    x64_store_state32(code, X64_STATE(exit), IR_EXIT_LINK); /* or what the site says */
+    store_registers(code, 0);
+    store_rest(code);
+
+    x64_nops(code, (unsigned)(-x64_here(code) & 15));
+    glue->empty = x64_here(code);
+    x64_bytes(code, zero_eax, sizeof(zero_eax));
+    glue->lookup = x64_here(code);
+    glue_lookup(code);
+
+    x64_nops(code, (unsigned)(-x64_here(code) & 15));
+    glue->redirect = x64_here(code);
+    x64_store_state32(code, X64_STATE(exit), IR_EXIT_INTERRUPT);
+    store_registers(code, 0);
+    store_rest(code);
+    x64_nops(code, (unsigned)(-x64_here(code) & 63));
+    glue->end = x64_here(code);
+}
+
+/* Keeps what the C ABI wants kept, in the order that store_rest() takes it back. */
+__asm__(".text\n"
+        ".globl x64_enter_asm\n"
+        ".hidden x64_enter_asm\n"
+        ".type x64_enter_asm, @function\n"
+        "x64_enter_asm:\n" /* rdi: glue.enter, rsi: offset of the word for the stack pointer */
+        "	push %rbx\n"
+        "	push %rbp\n"
+        "	push %r12\n"
+        "	push %r13\n"
+        "	push %r14\n"
+        "	push %r15\n"
+        "	mov %rsp, %gs:(%rsi)\n"
+        "	jmp *%rdi\n"
+        ".size x64_enter_asm, . - x64_enter_asm\n"
+        ".globl x64_signal_return\n"
+        ".hidden x64_signal_return\n"
+        ".type x64_signal_return, @function\n"
+        "x64_signal_return:\n"
+        "	mov $15, %eax\n"
+        "	syscall\n"
+        ".size x64_signal_return, . - x64_signal_return\n");
+
+void x64_enter_asm(uint64_t glue, uint64_t stack_word);
+void x64_signal_return(void);
+
+/* The entry of signal handlers: number, info and context as they come. FS may be the guest's. Only
+ * constants are operands, so that the function can be naked. */
+__attribute__((naked)) static void signal_entry(void)
+{
+    __asm__ volatile("rdfsbase %%rax\n\t"
+                     "push %%rax\n\t"
+                     "mov %%gs:%c0, %%rax\n\t"
+                     "wrfsbase %%rax\n\t"
+                     "call *%%gs:%c1\n\t"
+                     "pop %%rax\n\t"
+                     "wrfsbase %%rax\n\t"
+                     "ret"
+                     :
+                     : "i"(X64_WORD(X64_HOST_FS)), "i"(X64_WORD(X64_HANDLER)));
+}
+
+static void write_gs_base(uint64_t base)
+{
+    __asm__ volatile("wrgsbase %0" : : "r"(base) : "memory");
+}
+
+static uint64_t read_gs_base(void)
+{
+    uint64_t base;
+
+    __asm__ volatile("rdgsbase %0" : "=r"(base));
+    return base;
+}
+
+void x64_bind(struct ir_state *state, ir_handler_fn *handler)
+{
+    uint64_t fs;
+
+    __asm__ volatile("rdfsbase %0" : "=r"(fs));
+    state->host[X64_HOST_FS] = fs;
+    state->host[X64_MXCSR] = MXCSR_DEFAULT;
+    state->host[X64_HANDLER] = (uint64_t)(uintptr_t)handler;
+    write_gs_base((uint64_t)(uintptr_t)state);
+}
+
+struct ir_state *x64_current(void)
+{
+    return (struct ir_state *)(uintptr_t)read_gs_base();
+}
+
+void x64_enter(const struct ir_glue *glue)
+{
+    x64_enter_asm(glue->enter, X64_WORD(X64_HOST_SP));
+}
+
+bool x64_usable(struct error *err)
+{
+    unsigned eax, ebx, ecx, edx, subleaf_eax = 0;
+
+    __cpuid(1, eax, ebx, ecx, edx);
+    if (!(getauxval(AT_HWCAP2) & 2))
+        return error_set(err, "this kernel or processor does not let programs set FS and GS bases "
+                              "(FSGSBASE: Linux 5.9 and a processor of 2012 or later)");
+    if (!(ecx & bit_OSXSAVE))
+        return error_set(err, "this processor or kernel has no XSAVE");
+    __cpuid_count(0xd, 1, subleaf_eax, ebx, ecx, edx);
+    if (!(subleaf_eax & 1))
+        return error_set(err, "this processor has no XSAVEOPT");
+    return true;
+}
+
+/* As the kernel takes it: glibc's sigaction() keeps signals 32 and 33 to itself. */
+struct kernel_sigaction {
+    void (*handler)(void);
+    unsigned long flags;
+    void (*restorer)(void);
+    uint64_t mask;
+};
+
+bool x64_sigaction(int signal)
+{
+    enum { KERNEL_SA_RESTORER = 0x04000000 };
+    struct kernel_sigaction action = {
+        .handler = signal_entry,
+        .flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART | KERNEL_SA_RESTORER,
+        .restorer = x64_signal_return,
+        .mask = ~UINT64_C(0),
+    };
+
+    return syscall(SYS_rt_sigaction, signal, &action, NULL, sizeof(uint64_t)) == 0;
+}

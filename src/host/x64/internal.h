@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the files of host/x64 share.
+ */
+#ifndef HOST_X64_INTERNAL_H
+#define HOST_X64_INTERNAL_H
+
+#include <stddef.h>
+
+#include "ir/host.h"
+
+enum {
+    X64_RAX,
+    X64_RCX,
+    X64_RDX,
+    X64_RBX,
+    X64_RSP,
+    X64_RBP,
+    X64_RSI,
+    X64_RDI,
+};
+
+/* Our words in ir_state.host. */
+enum x64_word {
+    X64_HOST_SP,
+    X64_HOST_FS,
+    X64_ENTRY,    /* where enter goes */
+    X64_MXCSR,    /* of the host's C code */
+    X64_FLAGS,    /* the guest's, while a region has them: AH of LAHF, AL of SETO */
+    X64_HANDLER,  /* function of the signal entry */
+};
+
+#define X64_STATE(field) ((uint32_t)offsetof(struct ir_state, field))
+#define X64_REG(n) ((uint32_t)(offsetof(struct ir_state, reg) + 8 * (n)))
+#define X64_WORD(n) ((uint32_t)(offsetof(struct ir_state, host) + 8 * (n)))
+
+/* --- encode.c: bytes --- */
+
+void x64_byte(struct ir_code *code, unsigned byte);
+void x64_bytes(struct ir_code *code, const void *bytes, size_t count);
+void x64_u32(struct ir_code *code, uint32_t value);
+void x64_u64(struct ir_code *code, uint64_t value);
+static inline uint64_t x64_here(const struct ir_code *code)
+{
+    return code->exec + code->size;
+}
+
+/* One instruction. Its memory operand must be within reach (x64_reaches()). */
+void x64_encode(struct ir_code *code, const struct native_insn *native);
+
+/* True if the memory operand can be addressed from here: no GS, and RIP-relative ones not too far. */
+bool x64_reaches(const struct ir_code *code, const struct native_insn *native);
+
+/* Instructions on 64-bit registers that engine code is made of. None changes flags, except where it
+ * says so. `state` is an offset in the state block. */
+void x64_store_state(struct ir_code *code, uint32_t state, unsigned reg); /* mov gs:[state], reg */
+void x64_load_state(struct ir_code *code, unsigned reg, uint32_t state);
+void x64_store_state32(struct ir_code *code, uint32_t state, uint32_t value);
+void x64_move(struct ir_code *code, unsigned to, unsigned from);
+void x64_move_imm(struct ir_code *code, unsigned to, uint64_t value);
+void x64_lea(struct ir_code *code, unsigned to, unsigned base, int32_t disp);
+void x64_lea_sum(struct ir_code *code, unsigned to, unsigned base, unsigned index);
+void x64_store(struct ir_code *code, unsigned base, int32_t disp, unsigned reg);
+void x64_load(struct ir_code *code, unsigned reg, unsigned base, int32_t disp);
+/* op r64, r64 with the opcode of the r/m, r form: flags change. */
+void x64_alu(struct ir_code *code, unsigned opcode, unsigned to, unsigned from);
+/* jmp rel32 to an executed address. */
+void x64_jump(struct ir_code *code, uint64_t target);
+/* nops, so many bytes. */
+void x64_nops(struct ir_code *code, unsigned count);
+
+/* --- emit.c --- */
+
+struct x64_emit {
+    struct ir_code *code;
+    const struct ir_glue *glue;
+    const struct ir_block *block;
+    unsigned insn;   /* guest instruction being emitted */
+    uint16_t saved;  /* registers whose guest value is in the state block now */
+    uint8_t flags;   /* IR_POINT_FLAGS: the guest's flags are there */
+    uint32_t anchor[IR_BLOCK_ANCHORS]; /* where they are */
+    struct {
+        uint32_t patch;
+        uint8_t anchor;
+    } anchor_jump[4 * IR_BLOCK_ANCHORS];
+    unsigned anchor_jumps;
+};
+
+/* A point of the side table, here; `flags` is added to what e has. */
+void x64_point(struct x64_emit *e, unsigned flags);
+
+/* A site; returns its index in code->site. */
+unsigned x64_site(struct x64_emit *e, unsigned cause, uint64_t target);
+
+/* Leaves for the engine with this site, and does not come back. */
+void x64_leave(struct x64_emit *e, unsigned site);
+
+/* --- scratch.c --- */
+
+/* Emits a native instruction whose memory operand cannot be addressed as it stands. */
+void x64_native_far(struct x64_emit *e, const struct native_insn *native);
+
+/* Emits the generic operations [first, last) of a block. */
+void x64_region(struct x64_emit *e, unsigned first, unsigned last);
+
+/* True if x64_region() takes the operation. */
+bool x64_is_generic(enum ir_opcode op);
+
+/* --- glue.c, context.c --- */
+
+void x64_glue(struct ir_code *code, struct ir_glue *glue);
+void x64_enter(const struct ir_glue *glue);
+void x64_bind(struct ir_state *state, ir_handler_fn *handler);
+struct ir_state *x64_current(void);
+bool x64_sigaction(int signal);
+bool x64_usable(struct error *err);
+
+uint64_t x64_context_pc(const void *ucontext);
+void x64_context_recover(void *ucontext, const struct ir_state *state, const struct ir_point *point);
+void x64_context_go(void *ucontext, uint64_t pc);
+void x64_context_step(void *ucontext, bool on);
+void x64_context_fault(const void *ucontext, uint32_t *vector, uint32_t *error);
+
+#endif
