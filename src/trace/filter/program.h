@@ -182,6 +182,10 @@ static inline uint64_t filter_compute(enum filter_arithmetic what, uint64_t a, u
     }
 }
 
+/* The truth of a string operation, whose test is enum filter_string_test. */
+bool filter_test_strings(const struct trace_filter *filter, const struct trace_filter_input *in,
+                         const struct filter_operation *op, unsigned test);
+
 /* What an arithmetic or bit operator does for operands of that signedness. */
 enum filter_arithmetic filter_arithmetic_of(enum filter_operator op, bool is_signed);
 

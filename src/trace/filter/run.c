@@ -37,7 +37,7 @@ static bool same(struct text a, struct text b)
     return a.len == b.len && !memcmp(a.bytes, b.bytes, a.len);
 }
 
-static bool test_strings(const struct trace_filter *filter, const struct trace_filter_input *in,
+bool filter_test_strings(const struct trace_filter *filter, const struct trace_filter_input *in,
                          const struct filter_operation *op, unsigned test)
 {
     struct text a = string_at(in, op->a);
@@ -95,11 +95,11 @@ static inline uint64_t get(const uint64_t *values, const uint64_t *temporary, un
 #define X_DO_RI(name, symbol, value)   X_DO(name##_RI, op->imm, value)
 #define X_JUMP_STRING(name, symbol) \
     case FILTER_JUMP_##name: \
-        op += test_strings(filter, in, op, FILTER_STRING_##name) ? op->to : 1; \
+        op += filter_test_strings(filter, in, op, FILTER_STRING_##name) ? op->to : 1; \
         break;
 #define X_SET_STRING(name, symbol) \
     case FILTER_SET_##name: \
-        temporary[op->to] = test_strings(filter, in, op, FILTER_STRING_##name); \
+        temporary[op->to] = filter_test_strings(filter, in, op, FILTER_STRING_##name); \
         op++; \
         break;
 

@@ -64,6 +64,18 @@ void trace_control_unlock(void)
 
 /* --- the registry --- */
 
+/* Does a pattern name the event? One that QEMU declares with `tcg` is two, NAME_trans for when code
+ * is translated and NAME_exec for when it runs, and NAME means both. */
+static bool meets(const char *pattern, const struct trace_event *event)
+{
+    const char *name = event->decl->name;
+    const size_t length = strlen(pattern);
+
+    return glob_match(pattern, name) ||
+           (!strncmp(name, pattern, length) && !strncmp(pattern, "guest_", 6) &&
+            (!strcmp(name + length, "_trans") || !strcmp(name + length, "_exec")));
+}
+
 static uint32_t hash_name(const char *name)
 {
     uint32_t hash = 2166136261u;
@@ -248,7 +260,7 @@ static struct trace_subscriptions *collect(const struct trace_event *event)
         mem_alloc(sizeof *subs + rule_count() * sizeof(struct trace_subscription));
     for (struct trace_sink *sink = trace_sinks(); sink; sink = sink->next) {
         for (struct rule *r = rules; r; r = r->next) {
-            if (r->sink == sink && glob_match(r->pattern, event->decl->name) &&
+            if (r->sink == sink && meets(r->pattern, event) &&
                 apply_rule(r, event, &subs->row[subs->count], NULL) == APPLIED) {
                 subs->count++;
             }
@@ -259,6 +271,15 @@ static struct trace_subscriptions *collect(const struct trace_event *event)
         return NULL;
     }
     return subs;
+}
+
+void (*trace_listeners_changed)(const struct trace_event *event);
+
+static void tell(const struct trace_event *event)
+{
+    if (trace_listeners_changed) {
+        trace_listeners_changed(event);
+    }
 }
 
 /* Gives firing threads the subscriptions that state and rules ask for. */
@@ -275,6 +296,7 @@ static void publish(struct trace_event *event)
         *r = (struct retired){old, retired};
         retired = r;
     }
+    tell(event);
 }
 
 void trace_event_lttng(struct trace_event *event, bool live)
@@ -282,6 +304,7 @@ void trace_event_lttng(struct trace_event *event, bool live)
     event->lttng_live = live;
     __atomic_store_n(&event->enable->half.listeners,
                      (uint16_t)((event->subscriptions != NULL) + live), __ATOMIC_RELEASE);
+    tell(event);
 }
 
 /* --- rules --- */
@@ -327,7 +350,7 @@ static bool rule_check(struct rule *r, struct trace_match *match, struct error *
 
     for (unsigned i = 0; i < event_count; i++) {
         struct trace_subscription sub;
-        if (!glob_match(r->pattern, events[i]->decl->name)) {
+        if (!meets(r->pattern, events[i])) {
             continue;
         }
         match->events++;
@@ -389,7 +412,7 @@ bool trace_rule_add(const char *pattern, struct trace_sink *sink,
         rule_append(r);
         for (unsigned i = 0; i < event_count; i++) {
             struct trace_event *event = events[i];
-            if (!event->decl->disabled && glob_match(pattern, event->decl->name) &&
+            if (!event->decl->disabled && meets(pattern, event) &&
                 takes_part(r, event)) {
                 __atomic_store_n(&event->on, true, __ATOMIC_RELAXED);
                 publish(event);
@@ -418,7 +441,7 @@ void trace_default_sink_add(struct trace_sink *sink)
 static void give_default_rules(struct trace_event *event)
 {
     for (struct rule *r = rules; r; r = r->next) {
-        if (glob_match(r->pattern, event->decl->name) && takes_part(r, event)) {
+        if (meets(r->pattern, event) && takes_part(r, event)) {
             return;
         }
     }
@@ -455,7 +478,7 @@ void trace_state_set(const char *pattern, bool on, struct trace_match *match)
     *match = (struct trace_match){0};
     trace_control_lock();
     for (unsigned i = 0; i < event_count; i++) {
-        if (glob_match(pattern, events[i]->decl->name)) {
+        if (meets(pattern, events[i])) {
             match->events++;
             match->unavailable += events[i]->decl->disabled;
             set_state(events[i], on);

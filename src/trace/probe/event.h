@@ -92,6 +92,10 @@ void trace_control_unlock(void);
 /* In the child of a fork: the lock as new. */
 void trace_control_reset(void);
 
+/* Called when who listens to an event has changed, with the control lock held: for whoever plants
+ * probes in code that it generates. Must not call back. NULL: nobody asks. */
+extern void (*trace_listeners_changed)(const struct trace_event *event);
+
 /* Where an event with no rule and no default sink goes: set by control.c. */
 extern struct trace_sink *(*trace_last_resort)(void);
 

@@ -8,6 +8,8 @@
 #include "trace/probe/event.h"
 #include "trace/record.h"
 
+_Thread_local uint64_t trace_batch_time __attribute__((tls_model("initial-exec")));
+
 static uint8_t *put_string(uint8_t *p, const char *text, uint32_t length)
 {
     memcpy(p, &length, 4);
@@ -101,7 +103,7 @@ static inline void write_record(struct trace_thread *self, struct trace_sink *si
     uint8_t *p = b->cur;
     __atomic_store_n(&b->writing, 1, __ATOMIC_RELAXED);
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    const uint64_t now = clock_monotonic();
+    const uint64_t now = trace_batch_time ? trace_batch_time : clock_monotonic();
     __atomic_store_n(&b->time, now, __ATOMIC_RELAXED);
 
     put_number(p + size, 0);

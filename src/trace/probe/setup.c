@@ -15,6 +15,7 @@
 
 #include "base/glob.h"
 #include "base/log.h"
+#include "base/logitems.h"
 #include "base/memory.h"
 #include "base/option.h"
 #include "base/strbuf.h"
@@ -88,8 +89,9 @@ enum trace_option trace_setup_trace(struct trace_setup *setup, const char *argum
 
 static void print_items(FILE *out)
 {
-    fputs("Log items (comma separated):\n"
-          "trace:PATTERN   enable trace events\n\n"
+    fputs("Log items (comma separated):\n", out);
+    log_items_help(out);
+    fputs("trace:PATTERN   enable trace events\n\n"
           "Use \"-d trace:help\" to get a list of trace events.\n",
           out);
 }
@@ -101,6 +103,7 @@ enum trace_option trace_setup_debug(struct trace_setup *setup, const char *argum
     for (const char *at = argument; *at && result == TRACE_OPTION_TAKEN;) {
         size_t len = strcspn(at, ",");
         char *item = mem_stringn(at, len);
+        uint64_t mask;
         at += len + (at[len] == ',');
         if (is_help(item)) {
             print_items(stdout);
@@ -115,11 +118,10 @@ enum trace_option trace_setup_debug(struct trace_setup *setup, const char *argum
             r->writer[r->writers++] = &trace_writer_log;
             *setup->end = r;
             setup->end = &r->next;
+        } else if (log_item_find(item, &mask, err)) {
+            log_items_set(log_items | mask);
         } else {
-            error_set(err,
-                      "-d %s: there is no such log item; there is trace:PATTERN (-d help "
-                      "lists)",
-                      item);
+            error_prefix(err, "-d %s: ", item);
             result = TRACE_OPTION_WRONG;
         }
         free(item);

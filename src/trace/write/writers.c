@@ -5,6 +5,8 @@
 
 #include <stddef.h>
 
+#include "trace/write/count.h"
+
 const struct trace_sink_ops *const trace_writers[] = {
     &trace_writer_log,
     &trace_writer_simple,
@@ -12,5 +14,6 @@ const struct trace_sink_ops *const trace_writers[] = {
     &trace_writer_ftrace,
     &trace_writer_syslog,
     &trace_writer_lttng,
+    &trace_writer_count,
     NULL,
 };
