@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What people see of the engine: the items of -d, and figures about its work.
+ */
+#include <inttypes.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/logitems.h"
+#include "base/strbuf.h"
+#include "disas/disas.h"
+#include "engine/internal.h"
+#include "symbol/symbol.h"
+
+static void name_of(struct engine *engine, uint64_t pc, struct strbuf *text)
+{
+    if (engine->config.symbols)
+        symbol_format(engine->config.symbols, pc, SYMBOL_OFFSET, text);
+}
+
+static bool name_for_disas(void *opaque, uint64_t address, struct strbuf *text)
+{
+    size_t before = text->len;
+
+    name_of(opaque, address, text);
+    return text->len > before;
+}
+
+static void write_out(struct strbuf *text)
+{
+    log_text(text->data, text->len);
+    strbuf_free(text);
+}
+
+static void log_guest_code(struct engine *engine, const struct block *block)
+{
+    const struct disas_style style = {DISAS_64, DISAS_ATT, name_for_disas, engine};
+    struct strbuf text, symbol;
+
+    strbuf_init(&text);
+    strbuf_init(&symbol);
+    name_of(engine, block->pc, &symbol);
+    disas_in_asm(&style, symbol.data, (const void *)(uintptr_t)block->pc, block->bytes, // NOLINT
+                 block->pc, &text);
+    strbuf_free(&symbol);
+    write_out(&text);
+}
+
+static void log_host_code(struct engine *engine, const struct block *block)
+{
+    const struct disas_style style = {DISAS_64, DISAS_ATT, NULL, NULL};
+    struct disas_mark mark[IR_BLOCK_INSNS + 1];
+    size_t marks = 0;
+    struct strbuf text;
+
+    if (block->exec != block->start)
+        mark[marks++] = (struct disas_mark){.guest = block->pc, .note = " + indirect entry"};
+    for (uint32_t i = 0; i < block->points; i++) {
+        const struct ir_point *point = &block->point[i];
+
+        if ((point->flags & IR_POINT_BOUNDARY) && marks < IR_BLOCK_INSNS)
+            mark[marks++] = (struct disas_mark){
+                .offset = block->base + point->host - block->start,
+                .guest = block->pc + block->insn[point->insn],
+            };
+    }
+    strbuf_init(&text);
+    disas_out_asm(&style, cache_writable(engine, block->start), block->end - block->start,
+                  block->start, mark, marks, &text);
+    write_out(&text);
+}
+
+void log_blocks(struct engine *engine, struct block *const *block, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        if (block[i]->insns == 0 || !log_filter_has(block[i]->pc))
+            continue;
+        if (log_item_on(LOG_IN_ASM))
+            log_guest_code(engine, block[i]);
+        if (log_item_on(LOG_OUT_ASM))
+            log_host_code(engine, block[i]);
+    }
+}
+
+void log_ir(const struct ir_block *ir)
+{
+    struct strbuf text;
+
+    if (!log_filter_has(ir->pc))
+        return;
+    strbuf_init(&text);
+    strbuf_puts(&text, "OP:\n");
+    ir_print(ir, &text);
+    strbuf_puts(&text, "\n");
+    write_out(&text);
+}
+
+void log_entry(struct vcpu *vcpu, const struct block *block)
+{
+    struct engine *engine = vcpu->engine;
+    struct strbuf text;
+
+    if (!log_filter_has(block->pc))
+        return;
+    strbuf_init(&text);
+    if (log_item_on(LOG_EXEC)) {
+        strbuf_printf(&text, "Trace %d: %p [%016x/%016" PRIx64 "/%08x/%08x] ", vcpu->number,
+                      (void *)(uintptr_t)block->exec, 0, block->pc, 0, block->set);
+        name_of(engine, block->pc, &text);
+        strbuf_puts(&text, "\n");
+    }
+    if (log_item_on(LOG_CPU) && engine->guest->print_state)
+        engine->guest->print_state(vcpu->state, log_item_on(LOG_FPU), &text);
+    write_out(&text);
+}
+
+void log_fault(struct vcpu *vcpu)
+{
+    const struct vcpu_fault *fault = &vcpu->fault;
+    struct strbuf text;
+
+    strbuf_init(&text);
+    strbuf_printf(&text, "%6" PRIu64 ": v=%02x e=%04x i=0 cpl=3 pc=%016" PRIx64,
+                  vcpu->counts.exits[IR_EXIT_FAULT], fault->trap, fault->error, vcpu->state->pc);
+    if (fault->trap == 14)
+        strbuf_printf(&text, " CR2=%016" PRIx64, fault->address);
+    strbuf_puts(&text, " ");
+    name_of(vcpu->engine, vcpu->state->pc, &text);
+    strbuf_puts(&text, "\n");
+    if (vcpu->engine->guest->print_state)
+        vcpu->engine->guest->print_state(vcpu->state, false, &text);
+    write_out(&text);
+}
+
+uint64_t engine_guest_pc(struct engine *engine, uint64_t host_pc)
+{
+    struct ir_point point;
+    struct block *block;
+
+    if (host_pc < engine->exec || host_pc >= engine->exec + engine->cache_size ||
+        !block_at(engine, host_pc, &block, &point))
+        return host_pc;
+    return block->pc + block->insn[point.insn];
+}
+
+/* --- figures --- */
+
+static const char *const causes[IR_EXIT_COUNT] = {
+    [IR_EXIT_LINK] = "direct jump not linked yet",
+    [IR_EXIT_LOOKUP] = "indirect jump not in the jump table",
+    [IR_EXIT_HELPER] = "instruction done in C",
+    [IR_EXIT_TRAP] = "trap",
+    [IR_EXIT_SYSCALL] = "system call",
+    [IR_EXIT_FAULT] = "fault",
+    [IR_EXIT_INTERRUPT] = "signal or request",
+    [IR_EXIT_STALE] = "source bytes changed",
+};
+
+/* How many host instructions the hot code of all blocks has. */
+static uint64_t host_instructions(struct engine *engine)
+{
+    const struct disas_style style = {DISAS_64, DISAS_INTEL, NULL, NULL};
+    struct strbuf text;
+    uint64_t count = 0;
+
+    strbuf_init(&text);
+    for (uint32_t i = 0; i < engine->by_code_count; i++) {
+        const struct block *block = engine->by_code[i];
+        uint64_t at = block->exec;
+
+        for (; at < block->end; count++) {
+            strbuf_clear(&text);
+            at += disas_insn(&style, cache_writable(engine, at), block->end - at, at, &text);
+        }
+    }
+    strbuf_free(&text);
+    return count;
+}
+
+static uint64_t live_instructions(const struct engine *engine)
+{
+    uint64_t count = 0;
+
+    for (uint32_t i = 0; i < engine->by_code_count; i++)
+        count += engine->by_code[i]->insns;
+    return count;
+}
+
+static double ratio(double a, double b)
+{
+    return b > 0 ? a / b : 0;
+}
+
+void engine_stats(struct engine *engine, FILE *out)
+{
+    struct engine_counts sum;
+    uint64_t instructions;
+
+    pthread_mutex_lock(&engine->lock);
+    sum = engine->counts;
+    instructions = engine->dead_instructions;
+    for (struct vcpu *vcpu = engine->vcpus; vcpu; vcpu = vcpu->next) {
+        instructions += vcpu_instructions(vcpu);
+        for (unsigned i = 0; i < IR_EXIT_COUNT; i++)
+            sum.exits[i] += vcpu->counts.exits[i];
+    }
+    fprintf(out, "Translation\n");
+    fprintf(out, "  blocks                  %" PRIu64 "\n", sum.made_blocks);
+    fprintf(out, "  guest instructions      %" PRIu64 "\n", sum.made_insns);
+    fprintf(out, "  guest bytes             %" PRIu64 "\n", sum.made_bytes);
+    fprintf(out, "  host instructions per guest instruction %.3f\n",
+            ratio((double)host_instructions(engine), (double)live_instructions(engine)));
+    fprintf(out, "  cache bytes per guest byte              %.2f\n",
+            ratio((double)sum.made_code, (double)sum.made_bytes));
+    fprintf(out, "  time                    %.3f ms, %.0f ns an instruction, %.1f MB/s\n",
+            (double)sum.translate_ns / 1e6, ratio((double)sum.translate_ns, (double)sum.made_insns),
+            ratio((double)sum.made_bytes * 1e3, (double)sum.translate_ns));
+    fprintf(out, "  cache                   %zu of %zu KiB used, %" PRIu64 " flushes\n",
+            engine->used >> 10, engine->cache_size >> 10, sum.flushes);
+    fprintf(out, "  links %" PRIu64 ", blocks killed %" PRIu64 "\n", sum.links, sum.kills);
+    if (engine->options.count)
+        fprintf(out, "Execution\n  guest instructions      %" PRIu64 "\n", instructions);
+    fprintf(out, "Exits%s\n", engine->options.count ? ", and per million guest instructions" : "");
+    for (unsigned i = 0; i < IR_EXIT_COUNT; i++) {
+        if (!causes[i])
+            continue;
+        fprintf(out, "  %-38s %12" PRIu64, causes[i], sum.exits[i]);
+        if (engine->options.count)
+            fprintf(out, " %10.2f", ratio((double)sum.exits[i] * 1e6, (double)instructions));
+        fprintf(out, "\n");
+    }
+    pthread_mutex_unlock(&engine->lock);
+}

@@ -1,0 +1,657 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Planting guest probes: which are wanted, and what they become in a block.
+ */
+#include "engine/probes.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/error.h"
+#include "engine/filter.h"
+#include "engine/internal.h"
+#include "trace-engine.h"
+#include "trace/probe/event.h"
+#include "trace/write/count.h"
+
+/* The events, in the order of enum guest_probe. */
+static struct trace_event *const events[] = {
+#define GUEST_PROBE_EVENT(id, event) &_TRACE_##event##_EVENT,
+    GUEST_PROBES(GUEST_PROBE_EVENT)
+#undef GUEST_PROBE_EVENT
+};
+
+/* --- which are wanted --- */
+
+/* Who listens is a matter of the process, so the engines that want to know are listed for it. */
+static struct {
+    pthread_mutex_t lock;
+    struct engine *first;
+} engines = {PTHREAD_MUTEX_INITIALIZER, NULL};
+
+static uint32_t listened_to(void)
+{
+    uint32_t mask = 0;
+
+    for (unsigned i = 0; i < PROBE_COUNT; i++)
+        if (trace_live(events[i]->enable))
+            mask |= 1u << i;
+    return mask;
+}
+
+static bool has_filters(uint32_t mask)
+{
+    for (unsigned i = 0; i < PROBE_COUNT; i++) {
+        const struct trace_subscriptions *subs = events[i]->subscriptions;
+
+        for (unsigned row = 0; (mask >> i & 1) && subs && row < subs->count; row++)
+            if (subs->row[row].filter)
+                return true;
+    }
+    return false;
+}
+
+/* Of a set, those that follow from how often blocks are executed, and whose listeners want to know
+ * no more: no records are made for them. */
+static uint32_t only_counted(uint32_t mask)
+{
+    static const uint32_t by_block = 1u << PROBE_INSN | 1u << PROBE_BLOCK | 1u << PROBE_EXEC_TB;
+    uint32_t counted = 0;
+
+    for (unsigned i = 0; i < PROBE_COUNT; i++)
+        if ((mask & by_block) >> i & 1 && trace_only_counted(events[i]))
+            counted |= 1u << i;
+    return counted;
+}
+
+unsigned probes_counted(const struct engine *engine, uint32_t set)
+{
+    uint32_t counted = engine->set_counted[set];
+
+    return (counted >> PROBE_INSN & 1) << COUNTED_INSN |
+           (counted >> PROBE_BLOCK & 1) << COUNTED_BLOCK |
+           (counted >> PROBE_EXEC_TB & 1) << COUNTED_TB;
+}
+
+/* The number of a set of probes. Sets without filters are never forgotten, so that their blocks are
+ * found again; one with filters is another each time that who listens changes. */
+static uint32_t set_number(struct engine *engine, uint32_t mask)
+{
+    bool filters = has_filters(mask);
+    uint32_t counted = only_counted(mask);
+    uint32_t i;
+
+    for (i = 0; !filters && i < engine->set_count; i++)
+        if (engine->set_mask[i] == mask && !engine->set_filtered[i] &&
+            engine->set_counted[i] == counted)
+            return i;
+    i = engine->set_count;
+    if (i == PROBE_SETS_MAX)
+        bug("guest probes with filters were changed %d times", PROBE_SETS_MAX);
+    engine->set_mask[i] = mask;
+    engine->set_filtered[i] = filters;
+    engine->set_counted[i] = counted;
+    __atomic_store_n(&engine->set_count, i + 1, __ATOMIC_RELEASE);
+    return i;
+}
+
+static void want(struct engine *engine)
+{
+    uint32_t set = set_number(engine, listened_to());
+
+    if (set == engine->wanted_set)
+        return;
+    __atomic_store_n(&engine->wanted_set, set, __ATOMIC_SEQ_CST);
+    pthread_mutex_lock(&engine->lock);
+    for (struct vcpu *vcpu = engine->vcpus; vcpu; vcpu = vcpu->next)
+        if (__atomic_load_n(&vcpu->in_code, __ATOMIC_SEQ_CST))
+            vcpu_kick(vcpu);
+    pthread_mutex_unlock(&engine->lock);
+}
+
+static bool is_ours(const struct trace_event *event)
+{
+    for (unsigned i = 0; i < PROBE_COUNT; i++)
+        if (events[i] == event)
+            return true;
+    return false;
+}
+
+static void listeners_changed(const struct trace_event *event)
+{
+    if (!is_ours(event))
+        return;
+    pthread_mutex_lock(&engines.lock);
+    for (struct engine *engine = engines.first; engine; engine = engine->next)
+        want(engine);
+    pthread_mutex_unlock(&engines.lock);
+}
+
+/* Somebody wants to see the counts. */
+static void collect_counts(void)
+{
+    pthread_mutex_lock(&engines.lock);
+    for (struct engine *engine = engines.first; engine; engine = engine->next) {
+        pthread_mutex_lock(&engine->lock);
+        for (struct vcpu *vcpu = engine->vcpus; vcpu; vcpu = vcpu->next)
+            counts_report(vcpu);
+        pthread_mutex_unlock(&engine->lock);
+    }
+    pthread_mutex_unlock(&engines.lock);
+}
+
+bool probes_init(struct engine *engine)
+{
+    void *sites = mmap(NULL, sizeof(struct probe_site) * PROBE_SITES_MAX, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    if (sites == MAP_FAILED)
+        return false;
+    engine->probe_site = sites;
+    engine->set_count = 1; /* number 0: none */
+    pthread_mutex_lock(&engines.lock);
+    engine->next = engines.first;
+    engines.first = engine;
+    trace_listeners_changed = listeners_changed;
+    trace_counts_wanted = collect_counts;
+    engine->wanted_set = set_number(engine, listened_to());
+    pthread_mutex_unlock(&engines.lock);
+    return true;
+}
+
+void probes_free(struct engine *engine)
+{
+    pthread_mutex_lock(&engines.lock);
+    for (struct engine **at = &engines.first; *at; at = &(*at)->next) {
+        if (*at == engine) {
+            *at = engine->next;
+            break;
+        }
+    }
+    pthread_mutex_unlock(&engines.lock);
+    munmap(engine->probe_site, sizeof(struct probe_site) * PROBE_SITES_MAX);
+}
+
+uint32_t probes_wanted(const struct engine *engine)
+{
+    return __atomic_load_n(&engine->wanted_set, __ATOMIC_SEQ_CST);
+}
+
+bool probes_full(const struct engine *engine)
+{
+    return engine->probe_site_count + IR_GROUP_BLOCKS * IR_BLOCK_INSNS * 8 > PROBE_SITES_MAX;
+}
+
+void probes_reset(struct engine *engine)
+{
+    engine->probe_site_count = 0;
+}
+
+/* --- planting --- */
+
+/* One block being copied with its probes. */
+struct planting {
+    struct engine *engine;
+    struct ir_block *ir;   /* new operations go here */
+    const struct ir_op *op; /* the old ones */
+    unsigned count, next;
+    uint32_t mask;
+    uint64_t pc;      /* of the current instruction */
+    uint32_t size;
+    unsigned insn;
+    unsigned words;   /* of the stream so far, at most */
+    unsigned temps;   /* values used in this instruction, from TEMPS on */
+    unsigned labels;  /* labels used in this instruction */
+    struct engine_filter_place place;
+};
+
+/* Values of predicates: behind those that a guest uses. */
+enum { TEMPS = 24 };
+
+static bool planted(const struct planting *p, enum guest_probe probe)
+{
+    return p->mask >> probe & 1;
+}
+
+static struct ir_op *put(struct planting *p, enum ir_opcode op)
+{
+    struct ir_op *new_op = ir_append(p->ir, op);
+
+    new_op->insn = (uint8_t)p->insn;
+    return new_op;
+}
+
+/* --- filters --- */
+
+/* What is known about an event here, decided: see engine_filter_event(). */
+static enum engine_decision decide(struct planting *p, enum guest_probe probe, uint32_t constant,
+                                   const uint64_t *values, uint32_t inline_arguments,
+                                   struct engine_predicate *predicate)
+{
+    struct engine_known known = {
+        .arguments = constant,
+        .fields = engine_filter_constant_fields(),
+        .input = {.values = values, .field = engine_filter_field, .opaque = &p->place},
+        .inline_arguments = inline_arguments,
+    };
+    bool exact;
+
+    p->place = (struct engine_filter_place){
+        .event = events[probe],
+        .space = p->engine->config.symbols,
+        .pc = p->pc,
+    };
+    return engine_filter_event(events[probe]->subscriptions, &known, predicate, &exact);
+}
+
+/* True if the event, all of whose arguments are known, is to be planted here. */
+static bool wanted_here(struct planting *p, enum guest_probe probe, unsigned arguments,
+                        const uint64_t *values)
+{
+    struct engine_predicate predicate;
+
+    return planted(p, probe) &&
+           decide(p, probe, (1u << arguments) - 1, values, 0, &predicate) != ENGINE_NEVER;
+}
+
+static unsigned constant_value(struct planting *p, uint64_t value)
+{
+    struct ir_op *op = put(p, IR_CONST);
+
+    op->imm = value;
+    op->out = (uint8_t)(TEMPS + p->temps++);
+    return op->out;
+}
+
+/* The value of an operand. `first` is the number of the value that temporary 0 is, `argument` that of
+ * the one argument that predicates here can read. */
+static unsigned operand(struct planting *p, const struct engine_operand *o, unsigned first,
+                        unsigned argument)
+{
+    switch (o->kind) {
+    case ENGINE_OPERAND_TEMPORARY: return first + o->number;
+    case ENGINE_OPERAND_ARGUMENT: return argument;
+    default: return constant_value(p, o->value);
+    }
+}
+
+static void binary(struct planting *p, enum ir_opcode code, unsigned cond, unsigned out, unsigned a,
+                   unsigned b)
+{
+    struct ir_op *op = put(p, code);
+
+    op->cond = (uint8_t)cond;
+    op->out = (uint8_t)out;
+    op->in[0] = (uint8_t)a;
+    op->in[1] = (uint8_t)b;
+}
+
+static void branch_to(struct planting *p, enum ir_opcode code, unsigned value, unsigned label)
+{
+    struct ir_op *op = put(p, code);
+
+    op->in[0] = (uint8_t)value;
+    op->imm = label;
+}
+
+/* The constants and results that the operations of a predicate need, at most. */
+static bool predicate_fits(const struct planting *p, const struct engine_predicate *predicate)
+{
+    return p->temps + 2 + ENGINE_PREDICATE_TEMPORARIES + 3 * predicate->count <=
+               IR_BLOCK_TEMPS - TEMPS &&
+           p->labels + predicate->count + 2 <= IR_BLOCK_LABELS;
+}
+
+/* The predicate as operations: goes on behind them if it accepts, and to the label that is returned
+ * if it rejects. */
+static unsigned put_predicate(struct planting *p, const struct engine_predicate *predicate,
+                              unsigned argument)
+{
+    unsigned first = TEMPS + p->temps;
+    unsigned label = p->labels;
+    unsigned accept = label + predicate->count, reject = accept + 1;
+
+    p->labels = reject + 1;
+    p->temps += ENGINE_PREDICATE_TEMPORARIES;
+    for (unsigned i = 0; i < predicate->count; i++) {
+        const struct engine_predicate_op *op = &predicate->op[i];
+        unsigned kept = p->temps;
+        unsigned a, b, result;
+
+        put(p, IR_LABEL)->imm = label + i;
+        switch (op->code) {
+        case ENGINE_PREDICATE_ACCEPT: branch_to(p, IR_BRANCH, 0, accept); continue;
+        case ENGINE_PREDICATE_REJECT: branch_to(p, IR_BRANCH, 0, reject); continue;
+        case ENGINE_PREDICATE_GOTO: branch_to(p, IR_BRANCH, 0, label + op->to); continue;
+        default: break;
+        }
+        a = operand(p, &op->a, first, argument);
+        b = op->code == ENGINE_PREDICATE_MOVE ? a : operand(p, &op->b, first, argument);
+        switch (op->code) {
+        case ENGINE_PREDICATE_COMPUTE: binary(p, op->op, 0, first + op->to, a, b); break;
+        case ENGINE_PREDICATE_MOVE: binary(p, IR_MOVE, 0, first + op->to, a, a); break;
+        case ENGINE_PREDICATE_COMPARE: binary(p, IR_COMPARE, op->op, first + op->to, a, b); break;
+        default: /* JUMP: conditions come in pairs, so the other is next to it */
+            result = TEMPS + p->temps++;
+            binary(p, IR_COMPARE, op->op ^ 1u, result, a, b);
+            branch_to(p, IR_BRANCH_ZERO, result, label + op->to);
+        }
+        p->temps = kept; /* constants and results are used up */
+    }
+    put(p, IR_LABEL)->imm = accept;
+    return reject;
+}
+
+static struct probe_site *new_site(struct planting *p, enum guest_probe probe, unsigned words)
+{
+    struct engine *engine = p->engine;
+    struct probe_site *site = &engine->probe_site[engine->probe_site_count];
+
+    *site = (struct probe_site){
+        .pc = p->pc,
+        .block = p->ir->pc,
+        .size = p->size,
+        .probe = (uint8_t)probe,
+        .words = (uint8_t)words,
+    };
+    put(p, IR_STREAM_CONST)->imm = engine->probe_site_count++;
+    p->words += 1 + words;
+    return site;
+}
+
+/* What an instruction does to memory: one row an access. */
+struct access {
+    enum ir_access kind;
+    bool write;
+};
+
+static unsigned accesses_of(const struct native_insn *native, struct access access[4])
+{
+    unsigned count = 0;
+    unsigned implicit = native->mem_implicit;
+    bool operand = native->modrm == NATIVE_MODRM_MEM || (implicit & NATIVE_MOFFS);
+
+    if (operand && native->base != NATIVE_POOL && !(implicit & (NATIVE_MASKMOV | NATIVE_XLAT))) {
+        /* PUSH and POP with a memory operand use the operand the other way around. */
+        bool reads = implicit & NATIVE_PUSH || (!(implicit & NATIVE_POP) && native->mem_access & NATIVE_READ);
+        bool writes = implicit & NATIVE_POP || (!(implicit & NATIVE_PUSH) && native->mem_access & NATIVE_WRITE);
+
+        if (native->mem_access == 0)
+            reads = writes = false;
+        if (reads)
+            access[count++] = (struct access){IR_ACCESS_OPERAND, false};
+        if (writes && !(implicit & NATIVE_POP))
+            access[count++] = (struct access){IR_ACCESS_OPERAND, true};
+        if (implicit & NATIVE_POP) {
+            access[count++] = (struct access){IR_ACCESS_POP, false};
+            access[count++] = (struct access){IR_ACCESS_OPERAND, true};
+            return count;
+        }
+    }
+    if (implicit & NATIVE_POP)
+        access[count++] = (struct access){IR_ACCESS_POP, false};
+    if (implicit & NATIVE_XLAT)
+        access[count++] = (struct access){IR_ACCESS_TABLE, false};
+    if (implicit & NATIVE_STRING_SI)
+        access[count++] = (struct access){IR_ACCESS_SOURCE, false};
+    if (implicit & NATIVE_STRING_DI_R)
+        access[count++] = (struct access){IR_ACCESS_DESTINATION, false};
+    if (implicit & (NATIVE_STRING_DI_W | NATIVE_MASKMOV))
+        access[count++] = (struct access){IR_ACCESS_DESTINATION, true};
+    if (implicit & NATIVE_PUSH)
+        access[count++] = (struct access){IR_ACCESS_PUSH, true};
+    return count;
+}
+
+/* QEMU's bits: log2 of the size, and 6 for a store. */
+static uint16_t info_of(const struct native_insn *native, bool write)
+{
+    unsigned size = native->mem_size ? native->mem_size : 1;
+
+    return (uint16_t)((31 - (unsigned)__builtin_clz(size)) | (write ? 1u << 6 : 0));
+}
+
+static void put_address(struct planting *p, unsigned native, enum ir_access kind)
+{
+    struct ir_op *op = put(p, IR_STREAM_ADDRESS);
+
+    op->native = (uint16_t)native;
+    op->reg = kind;
+}
+
+static unsigned value_bytes(const struct native_insn *native)
+{
+    return native->mem_size < 32 ? native->mem_size : 32;
+}
+
+/* The record of one access, if its filter wants it. */
+static void before_access(struct planting *p, unsigned native, enum ir_access kind, uint16_t info)
+{
+    const uint64_t values[] = {0, info};
+    struct engine_predicate predicate;
+    enum engine_decision decision = decide(p, PROBE_MEM_BEFORE, 2, values, 1, &predicate);
+    unsigned address, reject;
+    struct ir_op *op;
+
+    if (decision == ENGINE_NEVER)
+        return;
+    if (decision != ENGINE_INLINE || !predicate_fits(p, &predicate)) {
+        new_site(p, PROBE_MEM_BEFORE, 1)->info = info;
+        put_address(p, native, kind);
+        put(p, IR_STREAM_CLOSE);
+        return;
+    }
+    op = put(p, IR_ADDRESS);
+    op->native = (uint16_t)native;
+    op->reg = kind;
+    op->out = (uint8_t)(TEMPS + p->temps++);
+    address = op->out;
+    reject = put_predicate(p, &predicate, address);
+    new_site(p, PROBE_MEM_BEFORE, 1)->info = info;
+    put(p, IR_STREAM_VALUE)->in[0] = (uint8_t)address;
+    put(p, IR_STREAM_CLOSE);
+    put(p, IR_LABEL)->imm = reject;
+}
+
+/* Records before an access, and the beginning of those behind it. */
+static void before_native(struct planting *p, const struct ir_op *op)
+{
+    const struct native_insn *native = &p->ir->native[op->native];
+    struct access access[4];
+    unsigned count = accesses_of(native, access);
+
+    for (unsigned i = 0; i < count; i++) {
+        uint16_t info = info_of(native, access[i].write);
+
+        trace_guest_mem_before_trans(info);
+        if (planted(p, PROBE_MEM_BEFORE))
+            before_access(p, op->native, access[i].kind, info);
+    }
+    for (unsigned i = 0; planted(p, PROBE_MEM_AFTER) && i < count; i++) {
+        unsigned bytes = value_bytes(native);
+        unsigned words = (bytes + 7) / 8;
+        struct probe_site *site = new_site(p, PROBE_MEM_AFTER, 1 + words);
+
+        site->info = info_of(native, access[i].write);
+        site->bytes = (uint8_t)bytes;
+        put_address(p, op->native, access[i].kind);
+        put(p, IR_STREAM_SKIP)->imm = words;
+    }
+}
+
+static void after_native(struct planting *p, const struct ir_op *op)
+{
+    const struct native_insn *native = &p->ir->native[op->native];
+    struct access access[4];
+    unsigned count = planted(p, PROBE_MEM_AFTER) ? accesses_of(native, access) : 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        put(p, IR_STREAM_SKIP)->imm = 2; /* the site and the address are there */
+        put(p, IR_STREAM_MEMORY)->imm = value_bytes(native);
+    }
+    if (count > 0)
+        put(p, IR_STREAM_CLOSE);
+}
+
+static void copy(struct planting *p, const struct ir_op *op)
+{
+    struct ir_op *new_op = put(p, op->op);
+
+    *new_op = *op;
+}
+
+static void branch_record(struct planting *p, uint64_t target, bool taken)
+{
+    struct probe_site *site;
+
+    if (!wanted_here(p, PROBE_BRANCH, 3, (const uint64_t[]){p->pc, target, taken}))
+        return;
+    site = new_site(p, PROBE_BRANCH, 0);
+    site->target = target;
+    site->taken = taken;
+    put(p, IR_STREAM_CLOSE);
+}
+
+static void plant_jump_if(struct planting *p, const struct ir_op *op)
+{
+    unsigned at = p->ir->op_count;
+
+    copy(p, op);
+    if (!planted(p, PROBE_BRANCH))
+        return;
+    branch_record(p, op->imm, true);
+    p->ir->op[at].reg = p->ir->op_count - at - 1;
+}
+
+/* A jump whose target is known. */
+static void plant_jump(struct planting *p, const struct ir_op *op)
+{
+    uint64_t behind = p->pc + p->size;
+
+    if (op->reg == IR_KIND_NOT_TAKEN && planted(p, PROBE_BRANCH))
+        branch_record(p, op->imm, false);
+    if (op->reg == IR_KIND_JUMP && planted(p, PROBE_BRANCH))
+        branch_record(p, op->imm, true);
+    if (op->reg == IR_KIND_CALL &&
+        wanted_here(p, PROBE_CALL, 3, (const uint64_t[]){p->pc, op->imm, behind})) {
+        struct probe_site *site = new_site(p, PROBE_CALL, 0);
+
+        site->target = op->imm;
+        site->block = behind;
+        put(p, IR_STREAM_CLOSE);
+    }
+    copy(p, op);
+}
+
+static void plant_jump_target(struct planting *p, const struct ir_op *op)
+{
+    enum guest_probe probe = op->reg == IR_KIND_CALL  ? PROBE_CALL
+                             : op->reg == IR_KIND_RET ? PROBE_RET
+                                                      : PROBE_BRANCH;
+
+    const uint64_t values[] = {p->pc, 0, 1};
+    struct engine_predicate predicate;
+
+    if (planted(p, probe) &&
+        decide(p, probe, probe == PROBE_BRANCH ? 5 : 1, values, 0, &predicate) != ENGINE_NEVER) {
+        struct probe_site *site = new_site(p, probe, 1);
+
+        site->taken = 1;
+        site->block = p->pc + p->size;
+        put(p, IR_STREAM_TARGET);
+        put(p, IR_STREAM_CLOSE);
+    }
+    copy(p, op);
+}
+
+static void plant_insn(struct planting *p, const struct ir_op *op)
+{
+    const struct ir_insn *insn = &p->ir->insn[op->insn];
+    bool any = false;
+
+    p->insn = op->insn;
+    p->pc = p->ir->pc + insn->offset;
+    p->size = insn->length;
+    p->temps = 0;
+    p->labels = 0;
+    copy(p, op);
+    if (op->insn == 0) {
+        const uint64_t tb[] = {p->pc, p->pc}, whole[] = {p->pc, p->ir->insn_count, p->ir->bytes};
+
+        put(p, IR_STREAM_OPEN);
+        if (wanted_here(p, PROBE_EXEC_TB, 2, tb)) {
+            new_site(p, PROBE_EXEC_TB, 0);
+            any = true;
+        }
+        if (wanted_here(p, PROBE_BLOCK, 3, whole)) {
+            struct probe_site *site = new_site(p, PROBE_BLOCK, 0);
+
+            site->info = (uint16_t)p->ir->insn_count;
+            site->size = p->ir->bytes;
+            any = true;
+        }
+    }
+    if (wanted_here(p, PROBE_INSN, 2, (const uint64_t[]){p->pc, p->size})) {
+        new_site(p, PROBE_INSN, 0);
+        any = true;
+    }
+    if (any)
+        put(p, IR_STREAM_CLOSE);
+}
+
+/* Each STREAM_OPEN makes sure of room for all that the block may write; where filters have left
+ * nothing to write, they go. */
+static void finish_opens(struct ir_block *ir, unsigned words)
+{
+    unsigned kept = 0;
+
+    for (unsigned i = 0; i < ir->op_count; i++) {
+        if (ir->op[i].op == IR_STREAM_OPEN) {
+            if (words == 0)
+                continue;
+            ir->op[i].imm = words;
+        }
+        ir->op[kept++] = ir->op[i];
+    }
+    ir->op_count = kept;
+}
+
+bool probes_each_access(const struct engine *engine, uint32_t set)
+{
+    return engine->set_mask[set] & (1u << PROBE_MEM_BEFORE | 1u << PROBE_MEM_AFTER);
+}
+
+void probes_plant(struct engine *engine, struct ir_block *ir, uint32_t set)
+{
+    struct planting p = {.engine = engine, .ir = ir, .mask = engine->set_mask[set] & ~engine->set_counted[set]};
+    unsigned count = ir->op_count;
+
+    if (p.mask == 0 || count == 0)
+        return;
+    memcpy(engine->old_op, ir->op, count * sizeof(*ir->op));
+    p.op = engine->old_op;
+    ir->op_count = 0;
+    for (unsigned i = 0; i < count; i++) {
+        const struct ir_op *op = &p.op[i];
+
+        switch (op->op) {
+        case IR_INSN: plant_insn(&p, op); break;
+        case IR_NATIVE:
+        case IR_TARGET:
+            before_native(&p, op);
+            copy(&p, op);
+            after_native(&p, op);
+            break;
+        case IR_JUMP_IF:
+        case IR_JUMP_LOOP: plant_jump_if(&p, op); break;
+        case IR_JUMP: plant_jump(&p, op); break;
+        case IR_JUMP_TARGET: plant_jump_target(&p, op); break;
+        case IR_ANCHOR: /* what follows may come again */
+            copy(&p, op);
+            put(&p, IR_STREAM_OPEN);
+            break;
+        default: copy(&p, op);
+        }
+    }
+    finish_opens(ir, p.words);
+}

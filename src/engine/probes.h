@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Guest probes: planted in blocks that are made while somebody listens.
+ *
+ * The set of probes that somebody listens to is part of a block's key, by a number: a vCPU that takes
+ * up another set finds, or makes, other blocks, and the old ones stay for when the set comes back.
+ *
+ * A planted probe appends a record to the vCPU's stream buffer with plain stores: a word that says
+ * which place in the code it is (the number of a struct probe_site), then what is only known then:
+ * addresses, values, targets. Nothing is called. When the buffer is full, and whenever the vCPU leaves
+ * translated code for a reason that can be seen in traces, its thread goes through the buffer and
+ * hands each record to its listeners.
+ *
+ *     | site | address |  site | site | address | value ... |      ^ state.stream      | guard page
+ *
+ * A block begins with a store to where its last word could come to lie; that touches the guard page
+ * if there is no room. The handler of the fault empties the buffer (firing probes is
+ * async-signal-safe), and the store is made again.
+ */
+#ifndef ENGINE_PROBES_H
+#define ENGINE_PROBES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct engine;
+struct ir_block;
+struct vcpu;
+
+/* Guest probes that are planted, as a set. Our name, and the event's. */
+#define GUEST_PROBES(_)                                                                            \
+    _(INSN, GUEST_INSN)                                                                            \
+    _(BLOCK, GUEST_BLOCK)                                                                          \
+    _(MEM_BEFORE, GUEST_MEM_BEFORE_EXEC)                                                           \
+    _(MEM_AFTER, GUEST_MEM_AFTER)                                                                  \
+    _(BRANCH, GUEST_BRANCH)                                                                        \
+    _(CALL, GUEST_CALL)                                                                            \
+    _(RET, GUEST_RET)                                                                              \
+    _(EXEC_TB, EXEC_TB)
+
+enum guest_probe {
+#define GUEST_PROBE_ENUM(id, event) PROBE_##id,
+    GUEST_PROBES(GUEST_PROBE_ENUM)
+#undef GUEST_PROBE_ENUM
+        PROBE_COUNT,
+};
+
+enum {
+    STREAM_BYTES = 256 << 10,
+    PROBE_SITES_MAX = 1 << 20,
+    PROBE_SETS_MAX = 4096,
+};
+
+/* A place in translated code that makes records. */
+struct probe_site {
+    uint64_t pc;     /* of the instruction */
+    uint64_t target; /* BRANCH, CALL: where it goes if that is known; RET: 0 */
+    uint64_t block;  /* pc of the block */
+    uint32_t size;   /* bytes of the instruction, of the block for BLOCK */
+    uint16_t info;   /* of a memory access: QEMU's bits; BLOCK: number of instructions */
+    uint8_t probe;   /* enum guest_probe */
+    uint8_t words;   /* dynamic words behind the site's number */
+    uint8_t taken;   /* BRANCH */
+    uint8_t bytes;   /* MEM_AFTER: of the value */
+};
+
+/* Makes the room for sites, and begins to follow who listens. */
+bool probes_init(struct engine *engine);
+void probes_free(struct engine *engine);
+
+/* The number of the set that is wanted now; 0 is the empty one. Any thread. */
+uint32_t probes_wanted(const struct engine *engine);
+
+/* Plants the probes of the set into a block that the guest has made. Lock held. */
+void probes_plant(struct engine *engine, struct ir_block *ir, uint32_t set);
+
+/* What of the set is only counted, as a set of 1 << enum counted. */
+unsigned probes_counted(const struct engine *engine, uint32_t set);
+
+/* Whether the set wants to see each access to memory. */
+bool probes_each_access(const struct engine *engine, uint32_t set);
+
+/* True if there may not be room for the sites of another group. */
+bool probes_full(const struct engine *engine);
+/* Forgets all sites: no block has them any more, no stream mentions them. */
+void probes_reset(struct engine *engine);
+
+/* The stream buffer of a vCPU; false: no memory. */
+bool stream_new(struct vcpu *vcpu);
+void stream_free(struct vcpu *vcpu);
+/* Hands what is in the buffer to the listeners and empties it. The vCPU's thread, outside
+ * translated code or in the handler of a fault in it. */
+void stream_flush(struct vcpu *vcpu);
+/* True if the address is in the guard page. Async-signal-safe. */
+bool stream_guards(const struct vcpu *vcpu, uint64_t address);
+
+#endif

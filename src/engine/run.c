@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The loop: find the block at pc, run until translated code leaves, see why.
+ *
+ * The order at the way in matters. The entry is set first; then this thread looks whether somebody
+ * wants it to stop; then it goes in. A signal handler that comes before the look is seen by it, one
+ * that comes after sets another entry (vcpu_interrupt(), signal.c), and inside the handler finds
+ * translated code. So no request is lost, and nothing is tested in translated code.
+ */
+#include <linux/futex.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/logitems.h"
+#include "engine/filter.h"
+#include "engine/internal.h"
+#include "trace-engine.h"
+
+enum {
+    TRAP_DEBUG = 1,
+    TRAP_TRACE_CODE = 2, /* TRAP_TRACE of <signal.h> */
+    TRAP_GENERAL_PROTECTION = 13,
+    BYTES_AHEAD = 16,
+    PAGE = 1 << PAGE_BITS,
+};
+
+/* How the block that comes next was reached. */
+struct arrival {
+    uint32_t site;  /* number of the site whose jump may be linked */
+    bool by_site;
+    bool by_lookup; /* an indirect jump: the jump table wants it */
+};
+
+void engine_flush(struct engine *engine)
+{
+    pthread_mutex_lock(&engine->lock);
+    blocks_reset(engine);
+    engine->counts.flushes++;
+    __atomic_fetch_add(&engine->generation, 1, __ATOMIC_SEQ_CST);
+    for (struct vcpu *vcpu = engine->vcpus; vcpu; vcpu = vcpu->next)
+        vcpu_forget(vcpu);
+    pthread_mutex_unlock(&engine->lock);
+}
+
+static struct block *find_or_make(struct vcpu *vcpu, struct arrival *arrival)
+{
+    struct engine *engine = vcpu->engine;
+    uint64_t pc = vcpu->state->pc;
+    struct block *block;
+
+    vcpu->generation = __atomic_load_n(&engine->generation, __ATOMIC_SEQ_CST);
+    block = block_find(engine, pc, vcpu->set);
+    for (unsigned tries = 0; !block; tries++) {
+        enum block_made made = block_make(vcpu, pc, arrival->by_lookup, &block);
+
+        if (made == BLOCK_FAULT)
+            return NULL;
+        if (made == BLOCK_FULL) {
+            if (tries > 3)
+                bug("the block at %#lx does not fit into an empty code cache", (unsigned long)pc);
+            engine_stop_others(engine, vcpu);
+            engine_flush(engine);
+            engine_go_on(engine);
+            arrival->by_site = false; /* sites have new numbers */
+            vcpu->generation = __atomic_load_n(&engine->generation, __ATOMIC_SEQ_CST);
+            block = NULL;
+        }
+    }
+    return block;
+}
+
+bool vcpu_chains(const struct vcpu *vcpu)
+{
+    return !vcpu->engine->options.no_chain && !(vcpu->set & SET_STEP) && !log_item_on(LOG_NOCHAIN);
+}
+
+static bool random_exit(struct vcpu *vcpu)
+{
+    uint64_t x = vcpu->random;
+
+    x ^= x << 13;
+    x ^= x >> 7;
+    x ^= x << 17;
+    vcpu->random = x;
+    return (x & 7) == 0;
+}
+
+static void wait_for_flush(struct engine *engine)
+{
+    pthread_mutex_lock(&engine->stop_lock);
+    while (engine->stop)
+        pthread_cond_wait(&engine->stop_over, &engine->stop_lock);
+    pthread_mutex_unlock(&engine->stop_lock);
+}
+
+static void come_out(struct vcpu *vcpu)
+{
+    struct engine *engine = vcpu->engine;
+
+    __atomic_store_n(&vcpu->in_code, 0, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&engine->stop, __ATOMIC_SEQ_CST)) {
+        __atomic_fetch_add(&engine->left_code, 1, __ATOMIC_SEQ_CST);
+        syscall(SYS_futex, &engine->left_code, FUTEX_WAKE_PRIVATE, 1 << 30, NULL, NULL, 0);
+    }
+}
+
+/* What the site said, copied while nobody can flush. */
+static void note_site(struct vcpu *vcpu)
+{
+    const struct site *site = &vcpu->engine->site[vcpu->state->exit_arg];
+
+    if (vcpu->state->exit != IR_EXIT_LINK)
+        return;
+    vcpu->left = *site;
+    vcpu->left_pc = site->block->pc + site->block->insn[site->insn];
+    if (site->insn < site->block->insns)
+        vcpu->left_next = site->block->pc + site->block->insn[site->insn + 1u];
+}
+
+/* Runs from the block. False: not now, since others want us outside, or the block is gone. */
+static bool run_block(struct vcpu *vcpu, struct block *block)
+{
+    struct engine *engine = vcpu->engine;
+
+    engine->host->set_entry(vcpu->state, block->exec);
+    __atomic_store_n(&vcpu->in_code, 1, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&engine->stop, __ATOMIC_SEQ_CST)) {
+        come_out(vcpu);
+        wait_for_flush(engine);
+        return false;
+    }
+    if (__atomic_load_n(&engine->generation, __ATOMIC_SEQ_CST) != vcpu->generation ||
+        __atomic_load_n(&block->dead, __ATOMIC_RELAXED) ||
+        __atomic_load_n(&vcpu->interrupt, __ATOMIC_SEQ_CST)) {
+        come_out(vcpu);
+        return false;
+    }
+    engine->host->enter(&engine->glue);
+    if (vcpu->state->stream != vcpu->stream)
+        stream_flush(vcpu);
+    note_site(vcpu);
+    come_out(vcpu);
+    vcpu->stepping = false;
+    engine_filter_pc = vcpu->state->pc;
+    engine_filter_space = engine->config.symbols;
+    trace_exec_tb_exit((void *)(uintptr_t)block->pc, vcpu->state->exit);
+    return true;
+}
+
+static void set_fault(struct vcpu *vcpu, int signal, int code, uint64_t address, uint32_t trap,
+                      uint32_t error)
+{
+    vcpu->fault = (struct vcpu_fault){signal, code, address, trap, error};
+}
+
+/* The Linux signal of an exception that a helper raised. */
+static void helper_fault(struct vcpu *vcpu, const struct ir_fault *fault)
+{
+    switch (fault->vector) {
+    case 6: set_fault(vcpu, SIGILL, ILL_ILLOPN, vcpu->state->pc, 6, 0); break;
+    case 14:
+        set_fault(vcpu, SIGSEGV, fault->error & 1 ? SEGV_ACCERR : SEGV_MAPERR, fault->address, 14,
+                  fault->error);
+        break;
+    case 17: set_fault(vcpu, SIGBUS, BUS_ADRALN, 0, 17, 0); break;
+    case 12: set_fault(vcpu, SIGBUS, SI_KERNEL, 0, 12, fault->error); break;
+    default: set_fault(vcpu, SIGSEGV, SI_KERNEL, 0, fault->vector, fault->error); break;
+    }
+}
+
+static bool help(struct vcpu *vcpu)
+{
+    struct engine *engine = vcpu->engine;
+    const uint8_t *bytes = (const uint8_t *)(uintptr_t)vcpu->state->pc; // NOLINT
+    struct engine_memory *memory = &engine->config.memory;
+    size_t size = PAGE - (vcpu->state->pc & (PAGE - 1));
+    struct ir_fault fault;
+
+    if (size < BYTES_AHEAD && (memory->page(memory->opaque, vcpu->state->pc + size) & ENGINE_PAGE_EXEC))
+        size = BYTES_AHEAD;
+    if (engine->guest->help(engine->config.guest_config, vcpu->state, bytes, size, &fault))
+        return true;
+    helper_fault(vcpu, &fault);
+    return false;
+}
+
+enum next { NEXT_BLOCK, NEXT_SYSCALL, NEXT_FAULT };
+
+static enum next left_at_site(struct vcpu *vcpu, struct arrival *arrival)
+{
+    struct engine *engine = vcpu->engine;
+    const struct site *site = &vcpu->left;
+
+    vcpu->counts.exits[site->cause]++;
+    switch (site->cause) {
+    case IR_EXIT_LINK:
+        vcpu->state->pc = site->target;
+        arrival->site = vcpu->state->exit_arg;
+        arrival->by_site = true;
+        return NEXT_BLOCK;
+    case IR_EXIT_HELPER:
+        vcpu->state->pc = vcpu->left_pc;
+        if (help(vcpu))
+            return NEXT_BLOCK;
+        if (engine->options.count)
+            vcpu->counted[COUNTED_INSTRUCTIONS]--;
+        return NEXT_FAULT;
+    case IR_EXIT_SYSCALL:
+        vcpu->state->pc = vcpu->left_next;
+        engine->guest->syscall(vcpu->state);
+        return NEXT_SYSCALL;
+    case IR_EXIT_TRAP:
+        vcpu->state->pc = vcpu->left_pc;
+        set_fault(vcpu, SIGSEGV, SI_KERNEL, 0, TRAP_GENERAL_PROTECTION, (uint32_t)site->target);
+        return NEXT_FAULT;
+    case IR_EXIT_STALE:
+        vcpu->state->pc = vcpu->left_pc;
+        block_stale(vcpu, site->block);
+        return NEXT_BLOCK;
+    default: bug("translated code left for an unknown reason (%u)", site->cause);
+    }
+}
+
+static enum next why_left(struct vcpu *vcpu, struct arrival *arrival)
+{
+    switch (vcpu->state->exit) {
+    case IR_EXIT_LINK: return left_at_site(vcpu, arrival);
+    case IR_EXIT_LOOKUP:
+        vcpu->counts.exits[IR_EXIT_LOOKUP]++;
+        arrival->by_lookup = true;
+        return NEXT_BLOCK;
+    case IR_EXIT_INTERRUPT:
+        if (vcpu->fault_pending) {
+            vcpu->counts.exits[IR_EXIT_FAULT]++;
+            vcpu->fault_pending = false;
+            return NEXT_FAULT;
+        }
+        vcpu->counts.exits[IR_EXIT_INTERRUPT]++;
+        return NEXT_BLOCK;
+    default: bug("translated code left with %u", vcpu->state->exit);
+    }
+}
+
+static void prepare_arrival(struct vcpu *vcpu, const struct arrival *arrival, struct block *block)
+{
+    if (!vcpu_chains(vcpu) || (vcpu->engine->options.random_exits && random_exit(vcpu)))
+        return;
+    if (arrival->by_site)
+        block_link(vcpu, arrival->site, block);
+    if (arrival->by_lookup)
+        block_remember(vcpu, block);
+}
+
+static uint32_t wanted_set(struct vcpu *vcpu)
+{
+    const struct ir_guest *guest = vcpu->engine->guest;
+    uint32_t set = probes_wanted(vcpu->engine);
+
+    return guest->single_step && guest->single_step(vcpu->state) ? set | SET_STEP : set;
+}
+
+/* The set of guest probes has changed: other blocks from here on. */
+static void take_up_set(struct vcpu *vcpu, uint32_t set, struct arrival *arrival)
+{
+    pthread_mutex_lock(&vcpu->engine->lock);
+    vcpu->set = set;
+    vcpu_forget(vcpu);
+    pthread_mutex_unlock(&vcpu->engine->lock);
+    *arrival = (struct arrival){0};
+}
+
+enum vcpu_event vcpu_run(struct vcpu *vcpu)
+{
+    struct arrival arrival = {0};
+
+    for (;;) {
+        struct block *block;
+        enum next next;
+        uint32_t set;
+
+        if (__atomic_exchange_n(&vcpu->interrupt, 0, __ATOMIC_SEQ_CST))
+            return VCPU_INTERRUPTED;
+        set = wanted_set(vcpu);
+        if (set != vcpu->set)
+            take_up_set(vcpu, set, &arrival);
+        block = find_or_make(vcpu, &arrival);
+        if (!block)
+            return VCPU_FAULT;
+        prepare_arrival(vcpu, &arrival, block);
+        arrival = (struct arrival){0};
+        if (log_item_on(LOG_EXEC) || log_item_on(LOG_CPU))
+            log_entry(vcpu, block);
+        if (!run_block(vcpu, block))
+            continue;
+        next = why_left(vcpu, &arrival);
+        if (next == NEXT_BLOCK && (vcpu->set & SET_STEP) &&
+            vcpu->state->exit != IR_EXIT_INTERRUPT) {
+            set_fault(vcpu, SIGTRAP, TRAP_TRACE_CODE, vcpu->state->pc, TRAP_DEBUG, 0);
+            next = NEXT_FAULT;
+        }
+        if (next == NEXT_FAULT && log_item_on(LOG_INT))
+            log_fault(vcpu);
+        if (next == NEXT_SYSCALL)
+            return VCPU_SYSCALL;
+        if (next == NEXT_FAULT)
+            return VCPU_FAULT;
+    }
+}

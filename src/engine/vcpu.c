@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Engines and vCPUs: made, bound to threads, held, freed.
+ */
+#include <errno.h>
+#include <linux/futex.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "engine/internal.h"
+#include "trace-engine.h"
+
+enum { VCPU_BYTES = COUNT_AT + 8 * COUNT_SLOTS };
+
+/* Which state block is bound to a thread: a question to the machine that the program runs on, so it
+ * is the same function for all engines. */
+static struct ir_state *(*current_state)(void);
+
+static void *reserve(size_t size)
+{
+    void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                    -1, 0);
+
+    return at == MAP_FAILED ? NULL : at;
+}
+
+struct engine *engine_new(const struct engine_config *config, struct error *err)
+{
+    struct engine *engine;
+
+    if (!config->host->usable(err))
+        return NULL;
+    engine = mem_alloc(sizeof(*engine));
+    engine->config = *config;
+    current_state = config->host->current;
+    engine->guest = config->guest;
+    engine->host = config->host;
+    engine->options = config->options;
+    if (engine->options.one_instruction)
+        engine->options.block_limit = 1;
+    if (engine->options.block_limit == 0 || engine->options.block_limit > IR_BLOCK_INSNS)
+        engine->options.block_limit = 64;
+    pthread_mutex_init(&engine->lock, NULL);
+    pthread_mutex_init(&engine->stop_lock, NULL);
+    pthread_cond_init(&engine->stop_over, NULL);
+    engine->ir = mem_alloc(sizeof(*engine->ir));
+    engine->code = mem_alloc(sizeof(*engine->code));
+    if (!cache_new(engine, err))
+        goto fail;
+    /* One block takes at least 32 bytes of code; what lies beside it, about ten times that. */
+    engine->by_code_max = (uint32_t)(engine->cache_size / 32) + 64;
+    engine->site_max = (uint32_t)(engine->cache_size / 16) + 1024;
+    engine->arena_size = engine->cache_size * 8 + (8 << 20);
+    engine->hash = reserve(sizeof(*engine->hash) << ENGINE_HASH_BITS);
+    engine->by_code = reserve(sizeof(*engine->by_code) * engine->by_code_max);
+    engine->site = reserve(sizeof(*engine->site) * engine->site_max);
+    engine->arena = reserve(engine->arena_size);
+    engine->count_slot = reserve(sizeof(*engine->count_slot) * COUNT_SLOTS);
+    if (!engine->count_slot || !engine->hash || !engine->by_code || !engine->site || !engine->arena) {
+        error_set(err, "no address space for the engine's tables: %s", strerror(errno));
+        cache_free(engine);
+        goto fail;
+    }
+    if (!probes_init(engine)) {
+        error_set(err, "no address space for guest probes: %s", strerror(errno));
+        cache_free(engine);
+        goto fail;
+    }
+    return engine;
+fail:
+    free(engine->ir);
+    free(engine->code);
+    free(engine);
+    return NULL;
+}
+
+void engine_free(struct engine *engine)
+{
+    probes_free(engine);
+    munmap(engine->hash, sizeof(*engine->hash) << ENGINE_HASH_BITS);
+    munmap(engine->by_code, sizeof(*engine->by_code) * engine->by_code_max);
+    munmap(engine->count_slot, sizeof(*engine->count_slot) * COUNT_SLOTS);
+    munmap(engine->site, sizeof(*engine->site) * engine->site_max);
+    munmap(engine->arena, engine->arena_size);
+    cache_free(engine);
+    free(engine->ir);
+    free(engine->code);
+    free(engine);
+}
+
+void vcpu_forget(struct vcpu *vcpu)
+{
+    for (size_t i = 0; i < (size_t)1 << IR_JUMP_BITS; i++)
+        __atomic_store_n(&vcpu->jump_table[i], vcpu->engine->glue.empty, __ATOMIC_RELAXED);
+}
+
+struct vcpu *vcpu_new(struct engine *engine, int number, struct error *err)
+{
+    struct vcpu *vcpu;
+    uint8_t *memory = mmap(NULL, VCPU_BYTES, PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    if (memory == MAP_FAILED) {
+        error_set(err, "no memory for a CPU: %s", strerror(errno));
+        return NULL;
+    }
+    vcpu = mem_alloc(sizeof(*vcpu));
+    vcpu->engine = engine;
+    vcpu->number = number;
+    vcpu->random = (uint64_t)number + 88172645463325252U;
+    vcpu->state = (struct ir_state *)(void *)memory;
+    vcpu->jump_table = (uint64_t *)(void *)(memory + IR_STATE_SIZE);
+    vcpu->count = (uint64_t *)(void *)(memory + COUNT_AT);
+    engine->guest->reset(engine->config.guest_config, vcpu->state);
+    vcpu->state->owner = vcpu;
+    vcpu->set = probes_wanted(engine);
+    if (!stream_new(vcpu)) {
+        error_set(err, "no memory for a CPU's stream buffer: %s", strerror(errno));
+        munmap(memory, VCPU_BYTES);
+        free(vcpu);
+        return NULL;
+    }
+    vcpu_forget(vcpu);
+    trace_guest_cpu_enter(number);
+    trace_guest_cpu_reset(number);
+    pthread_mutex_lock(&engine->lock);
+    vcpu->next = engine->vcpus;
+    engine->vcpus = vcpu;
+    pthread_mutex_unlock(&engine->lock);
+    return vcpu;
+}
+
+static void add_counts(struct engine_counts *to, const struct engine_counts *from)
+{
+    for (unsigned i = 0; i < IR_EXIT_COUNT; i++)
+        to->exits[i] += from->exits[i];
+}
+
+void vcpu_free(struct vcpu *vcpu)
+{
+    struct engine *engine = vcpu->engine;
+
+    stream_flush(vcpu);
+    trace_guest_cpu_exit(vcpu->number);
+    pthread_mutex_lock(&engine->lock);
+    for (struct vcpu **at = &engine->vcpus; *at; at = &(*at)->next) {
+        if (*at == vcpu) {
+            *at = vcpu->next;
+            break;
+        }
+    }
+    add_counts(&engine->counts, &vcpu->counts);
+    counts_report(vcpu);
+    engine->dead_instructions += vcpu_instructions(vcpu);
+    pthread_mutex_unlock(&engine->lock);
+    stream_free(vcpu);
+    munmap(vcpu->state, VCPU_BYTES);
+    free(vcpu);
+}
+
+void *vcpu_state(struct vcpu *vcpu)
+{
+    return vcpu->state;
+}
+
+struct engine *vcpu_engine(struct vcpu *vcpu)
+{
+    return vcpu->engine;
+}
+
+int vcpu_number(const struct vcpu *vcpu)
+{
+    return vcpu->number;
+}
+
+struct vcpu *vcpu_current(void)
+{
+    struct ir_state *state = current_state ? current_state() : NULL;
+
+    return state ? state->owner : NULL;
+}
+
+void vcpu_bind(struct vcpu *vcpu)
+{
+    vcpu->tid = gettid();
+    vcpu->engine->host->bind(vcpu->state, vcpu->engine->handler);
+}
+
+const struct vcpu_fault *vcpu_fault(const struct vcpu *vcpu)
+{
+    return &vcpu->fault;
+}
+
+/* --- holding others --- */
+
+void vcpu_kick(struct vcpu *vcpu)
+{
+    siginfo_t info = {0};
+
+    info.si_signo = vcpu->engine->config.kick_signal;
+    info.si_code = SI_QUEUE;
+    info.si_pid = getpid();
+    info.si_uid = getuid();
+    info.si_ptr = vcpu->engine;
+    syscall(SYS_rt_tgsigqueueinfo, getpid(), vcpu->tid, info.si_signo, &info);
+}
+
+/* The first other vCPU inside is kicked if asked for; true if there is one. Under the lock, since
+ * vCPUs come and go. */
+static bool others_inside(struct engine *engine, struct vcpu *self, bool kick)
+{
+    bool inside = false;
+
+    pthread_mutex_lock(&engine->lock);
+    for (struct vcpu *vcpu = engine->vcpus; vcpu; vcpu = vcpu->next) {
+        if (vcpu == self || !__atomic_load_n(&vcpu->in_code, __ATOMIC_SEQ_CST))
+            continue;
+        inside = true;
+        if (kick)
+            vcpu_kick(vcpu);
+    }
+    pthread_mutex_unlock(&engine->lock);
+    return inside;
+}
+
+void engine_stop_others(struct engine *engine, struct vcpu *self)
+{
+    pthread_mutex_lock(&engine->stop_lock);
+    while (engine->stop)
+        pthread_cond_wait(&engine->stop_over, &engine->stop_lock);
+    __atomic_store_n(&engine->stop, 1, __ATOMIC_SEQ_CST);
+    pthread_mutex_unlock(&engine->stop_lock);
+
+    for (bool kick = true;; kick = false) {
+        struct timespec limit = {0, 10 * 1000 * 1000};
+        uint32_t seen = __atomic_load_n(&engine->left_code, __ATOMIC_SEQ_CST);
+
+        if (!others_inside(engine, self, kick))
+            return;
+        syscall(SYS_futex, &engine->left_code, FUTEX_WAIT_PRIVATE, seen, &limit, NULL, 0);
+    }
+}
+
+void engine_go_on(struct engine *engine)
+{
+    pthread_mutex_lock(&engine->stop_lock);
+    __atomic_store_n(&engine->stop, 0, __ATOMIC_SEQ_CST);
+    pthread_cond_broadcast(&engine->stop_over);
+    pthread_mutex_unlock(&engine->stop_lock);
+}
