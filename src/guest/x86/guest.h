@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The x86 guest as the engine gets it, and what its files share for that.
+ */
+#ifndef GUEST_X86_GUEST_H
+#define GUEST_X86_GUEST_H
+
+#include "ir/guest.h"
+
+/* Its config is a struct x86_model, its state a struct x86_cpu. */
+extern const struct ir_guest x86_guest;
+
+/* translate.c: see struct ir_guest. */
+enum ir_translated x86_translate(const void *config, struct ir_block *block, const uint8_t *bytes,
+                                 size_t size, unsigned limit);
+
+#endif
