@@ -6,28 +6,32 @@ import statistics
 # How figures of a unit are shown, and whether less is better.
 UNITS = {
     "ns": (2, True),
+    "ms": (1, True),
+    "s": (2, True),
+    "x": (2, True),  # times as long as something else
     "M/s": (2, False),
 }
 
 
 class Series:
-    """All values of one figure."""
+    """All values of one figure. What rows compare is their median, or the best of them."""
 
-    def __init__(self, unit, values):
+    def __init__(self, unit, values, use_best=False):
         self.unit = unit
         self.values = values
         self.median = statistics.median(values)
         self.best = min(values) if UNITS[unit][1] else max(values)
+        self.figure = self.best if use_best else self.median
 
     def text(self, value=None):
-        return f"{self.median if value is None else value:.{UNITS[self.unit][0]}f} {self.unit}"
+        return f"{self.figure if value is None else value:.{UNITS[self.unit][0]}f} {self.unit}"
 
     def json(self):
         return {"unit": self.unit, "median": self.median, "best": self.best, "values": self.values}
 
 
 class Goal:
-    """A limit for a median: `text` for people, `limit` in the unit of the figure."""
+    """A limit for a figure: `text` for people, `limit` in the unit of the figure."""
 
     def __init__(self, text, limit):
         self.text = text
@@ -35,7 +39,7 @@ class Goal:
 
 
 class Row:
-    """`goal` is a function of the row's medians (measured, beside) that gives a Goal, or None for a
+    """`goal` is a function of the figure beside it that gives a Goal, or None for a
     figure that is there for information."""
 
     def __init__(self, name, series, beside_name="", beside=None, goal=None, remark=""):
@@ -43,12 +47,12 @@ class Row:
         self.series = series
         self.beside_name = beside_name
         self.beside = beside
-        self.goal = goal(beside.median if beside else None) if goal else None
+        self.goal = goal(beside.figure if beside else None) if goal else None
         self.remark = remark
 
     @property
     def ratio(self):
-        return self.series.median / self.beside.median if self.beside else None
+        return self.series.figure / self.beside.figure if self.beside else None
 
     @property
     def reached(self):
@@ -56,7 +60,7 @@ class Row:
         if not self.goal:
             return None
         less_is_better = UNITS[self.series.unit][1]
-        measured, limit = self.series.median, self.goal.limit
+        measured, limit = self.series.figure, self.goal.limit
         return limit / max(measured, 1e-9) if less_is_better else measured / limit
 
     @property
@@ -65,7 +69,9 @@ class Row:
 
     def cells(self):
         met = "" if not self.goal else "yes" if self.met else "NO"
-        remark = f"best {self.series.text(self.series.best)}"
+        remark = (f"median {self.series.text(self.series.median)}"
+                  if self.series.figure == self.series.best and len(self.series.values) > 1
+                  else f"best {self.series.text(self.series.best)}")
         return [self.name, self.series.text(),
                 f"{self.beside_name} {self.beside.text()}" if self.beside else "",
                 f"{self.ratio:.2f}" if self.beside else "",
@@ -92,6 +98,15 @@ def at_most_more(ns, text):
 
 def at_least(limit, text):
     return lambda beside: Goal(text, limit)
+
+
+def at_most(limit, text):
+    return lambda beside: Goal(text, limit)
+
+
+def at_most_times(factor, more, text):
+    """At most so many times the reference, and so much more."""
+    return lambda beside: Goal(text, factor * beside + more)
 
 
 def at_least_times(factor, text):

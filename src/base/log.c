@@ -75,14 +75,15 @@ bool log_set_file(const char *name, struct error *err)
 {
     int fd = STDERR_FILENO;
     if (name) {
-        char *path = expand(name);
+        const bool append = name[0] == '+';
+        char *path = expand(name + append);
         if (!path) {
             return error_set(err,
                              "Bad logfile template: %s (one %%d, for the process id, is all "
                              "that may stand in it)",
                              name);
         }
-        fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
+        fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | (append ? 0 : O_TRUNC), 0600);
         if (fd < 0) {
             error_set(err, "Error opening logfile %s: %s", path, strerror(errno));
             free(path);

@@ -12,9 +12,10 @@
 
 #include "base/error.h"
 
-/* Sends the log to a file from now on, which is created or emptied at once; NULL: back to standard
- * error. One `%d` in the name stands for the process id. On failure the log stays where it was:
- * "Error opening logfile X: REASON" or "Bad logfile template: X". */
+/* Sends the log to a file from now on, which is created or emptied at once (behind a `+`: created
+ * or gone on with); NULL: back to standard error. One `%d` in the name stands for the process id.
+ * On failure the log stays where it was: "Error opening logfile X: REASON" or "Bad logfile
+ * template: X". */
 bool log_set_file(const char *name, struct error *err);
 
 /* Writes text as it is; it ends in a newline. */

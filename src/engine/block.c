@@ -99,6 +99,7 @@ static struct code_page *page_use(struct engine *engine, uint64_t address, unsig
         engine->config.memory.watch_stores(engine->config.memory.opaque, page->address, true);
         page->watched = true;
     }
+    page->how = how;
     return page;
 }
 
@@ -114,17 +115,101 @@ static bool page_add(struct engine *engine, uint64_t address, struct block *bloc
     return true;
 }
 
+/* How the page may be executed: asked for once, and again after it has changed. */
 static unsigned page_how(struct engine *engine, uint64_t address)
 {
-    return engine->config.memory.page(engine->config.memory.opaque, address);
+    const struct code_page *page = page_find(engine, address);
+
+    return page && page->how ? page->how
+                             : engine->config.memory.page(engine->config.memory.opaque, address);
+}
+
+/* --- linking --- */
+
+static void patch_site(struct engine *engine, const struct site *site, uint64_t target)
+{
+    engine->host->patch(cache_writable(engine, site->patch), site->patch, target);
+}
+
+static void link_site(struct engine *engine, uint32_t number, struct block *block)
+{
+    struct site *site = &engine->site[number];
+
+    if (site->block->dead || block->dead || site->linked || site->target != block->pc ||
+        site->block->set != block->set)
+        return;
+    site->linked = block;
+    site->next = block->incoming;
+    block->incoming = number + 1;
+    patch_site(engine, site, block->exec);
+    engine->counts.links++;
+}
+
+void block_link(struct vcpu *vcpu, uint32_t number, struct block *block)
+{
+    struct engine *engine = vcpu->engine;
+
+    pthread_mutex_lock(&engine->lock);
+    if (engine->generation == vcpu->generation && number < engine->site_count &&
+        engine->site[number].cause == IR_EXIT_LINK)
+        link_site(engine, number, block);
+    pthread_mutex_unlock(&engine->lock);
+}
+
+/* Links a new site if its target is there; else it waits for it. */
+static void link_or_wait(struct engine *engine, uint32_t number)
+{
+    struct site *site = &engine->site[number];
+    struct block *block = block_find(engine, site->target, site->block->set);
+    uint32_t *chain = &engine->waiting[hash_of(site->target, 0)];
+
+    if (block) {
+        link_site(engine, number, block);
+    } else {
+        site->next_waiting = *chain;
+        *chain = number + 1;
+    }
+}
+
+/* A new block: links the sites that wait for it. */
+static void link_waiting(struct engine *engine, struct block *block)
+{
+    uint32_t *at = &engine->waiting[hash_of(block->pc, 0)];
+
+    while (*at) {
+        struct site *site = &engine->site[*at - 1];
+
+        if (site->target != block->pc || site->block->set != block->set) {
+            at = &site->next_waiting;
+            continue;
+        }
+        link_site(engine, *at - 1, block);
+        *at = site->next_waiting;
+    }
 }
 
 /* --- making --- */
 
-static void fetch_fault(struct vcpu *vcpu, uint64_t address)
+bool guest_read(struct engine *engine, uint64_t address, void *to, size_t size)
+{
+    const struct engine_memory *memory = &engine->config.memory;
+
+    if (memory->read)
+        return memory->read(memory->opaque, address, to, size);
+    memcpy(to, (const void *)(uintptr_t)address, size); // NOLINT
+    return true;
+}
+
+bool is_mapped(uint64_t address)
 {
     unsigned char there;
-    bool mapped = mincore((void *)(uintptr_t)(address & ~(uint64_t)(PAGE - 1)), 1, &there) == 0;
+
+    return mincore((void *)(uintptr_t)(address & ~(uint64_t)(PAGE - 1)), 1, &there) == 0; // NOLINT
+}
+
+static void fetch_fault(struct vcpu *vcpu, uint64_t address)
+{
+    bool mapped = is_mapped(address);
 
     vcpu->fault = (struct vcpu_fault){
         .signal = SIGSEGV,
@@ -188,7 +273,7 @@ static void plant(struct engine *engine, struct ir_block *ir, const struct sourc
     engine->group_counted[engine->code->block_count] = (uint8_t)kinds;
     probes_plant(engine, ir, set & ~SET_STEP);
     if (source->checked || engine->options.self_check) {
-        ir->source = (const uint8_t *)(uintptr_t)ir->pc;
+        ir->source = engine->source;
         head[count++] = (struct ir_op){.op = IR_CHECK_CODE, .size = 8};
     }
     if (kinds) {
@@ -202,7 +287,7 @@ static void plant(struct engine *engine, struct ir_block *ir, const struct sourc
 }
 
 /* Translates and emits the block at pc. False: there is nothing to execute there. */
-static bool emit_block(struct vcpu *vcpu, uint64_t pc, bool indirect, uint64_t *next)
+static bool emit_block(struct vcpu *vcpu, uint64_t pc, bool indirect, unsigned limit, uint64_t *next)
 {
     struct engine *engine = vcpu->engine;
     struct ir_block *ir = engine->ir;
@@ -214,11 +299,18 @@ static bool emit_block(struct vcpu *vcpu, uint64_t pc, bool indirect, uint64_t *
         fetch_fault(vcpu, pc);
         return false;
     }
+    if (source.size > SOURCE_BYTES)
+        source.size = SOURCE_BYTES;
+    if (!guest_read(engine, pc, engine->source, source.size)) {
+        fetch_fault(vcpu, pc);
+        return false;
+    }
     ir_block_begin(ir, pc);
     ir->indirect_entry = indirect;
+    ir->ends_at_stores = source.checked || engine->options.self_check;
     ir->each_access = probes_each_access(engine, vcpu->set & ~SET_STEP);
     if (engine->guest->translate(engine->config.guest_config, ir,
-                                 (const uint8_t *)(uintptr_t)pc, source.size, // NOLINT
+                                 engine->source, source.size,
                                  vcpu->set & SET_STEP ? 1 : engine->options.block_limit) ==
         IR_SHORT) {
         fetch_fault(vcpu, source.fault);
@@ -229,7 +321,7 @@ static bool emit_block(struct vcpu *vcpu, uint64_t pc, bool indirect, uint64_t *
     if (log_item_on(LOG_OP))
         log_ir(ir);
     last = &ir->op[ir->op_count - 1];
-    if (last->op == IR_JUMP && engine->code->block_count + 1 < GROUP_LIMIT &&
+    if (last->op == IR_JUMP && engine->code->block_count + 1 < limit &&
         vcpu_chains(vcpu) && !engine->options.one_instruction &&
         !block_find(engine, last->imm, vcpu->set) && (page_how(engine, last->imm) & ENGINE_PAGE_EXEC)) {
         *next = last->imm;
@@ -326,7 +418,7 @@ struct shape {
     bool landing;
 };
 
-static enum block_made emit_group(struct vcpu *vcpu, uint64_t pc, bool indirect,
+static enum block_made emit_group(struct vcpu *vcpu, uint64_t pc, bool indirect, unsigned limit,
                                   struct shape *shape)
 {
     struct engine *engine = vcpu->engine;
@@ -345,7 +437,7 @@ static enum block_made emit_group(struct vcpu *vcpu, uint64_t pc, bool indirect,
         uint64_t here = next;
 
         s->landing = false;
-        if (!emit_block(vcpu, here, indirect && here == pc, &next)) {
+        if (!emit_block(vcpu, here, indirect && here == pc, limit, &next)) {
             if (code->block_count == 0)
                 return BLOCK_FAULT;
             emit_landing(engine, here);
@@ -368,6 +460,8 @@ static enum block_made record_group(struct vcpu *vcpu, const struct shape *shape
     struct engine *engine = vcpu->engine;
     struct ir_code *code = engine->code;
     struct block *block[IR_GROUP_BLOCKS];
+    bool eager = vcpu_chains(vcpu) && !engine->options.random_exits;
+    uint32_t first_site;
 
     for (unsigned i = 0; i < code->block_count; i++) {
         block[i] = record_block(engine, i, vcpu->set, shape[i].insn, shape[i].insn_count,
@@ -379,6 +473,7 @@ static enum block_made record_group(struct vcpu *vcpu, const struct shape *shape
     }
     for (unsigned i = 0; i < code->site_count; i++)
         record_site(engine, &code->site[i], block[code->site[i].block]);
+    first_site = engine->site_count - code->site_count;
     for (unsigned i = 0; i < code->block_count; i++) {
         uint64_t last = block[i]->pc + (block[i]->bytes ? block[i]->bytes - 1u : 0);
 
@@ -392,6 +487,8 @@ static enum block_made record_group(struct vcpu *vcpu, const struct shape *shape
         engine->counts.made_blocks++;
         engine->counts.made_insns += block[i]->insns;
         engine->counts.made_bytes += block[i]->bytes;
+        if (eager)
+            link_waiting(engine, block[i]);
         trace_translate_block((void *)(uintptr_t)block[i]->pc, (uintptr_t)block[i]->pc,
                               (void *)(uintptr_t)block[i]->exec);
         publish(engine, block[i]);
@@ -399,6 +496,9 @@ static enum block_made record_group(struct vcpu *vcpu, const struct shape *shape
     engine->counts.made_code += code->size;
     engine->used += code->size;
     *made = block[0];
+    for (uint32_t i = first_site; eager && i < engine->site_count; i++)
+        if (engine->site[i].cause == IR_EXIT_LINK)
+            link_or_wait(engine, i);
     if (log_item_on(LOG_IN_ASM) || log_item_on(LOG_OUT_ASM))
         log_blocks(engine, block, code->block_count);
     return BLOCK_MADE;
@@ -408,7 +508,8 @@ enum block_made block_make(struct vcpu *vcpu, uint64_t pc, bool indirect, struct
 {
     struct engine *engine = vcpu->engine;
     static _Thread_local struct shape shape[IR_GROUP_BLOCKS];
-    uint64_t began = now_ns();
+    bool timed = log_item_on(LOG_JIT_STATS);
+    uint64_t began = timed ? now_ns() : 0;
     enum block_made result;
 
     pthread_mutex_lock(&engine->lock);
@@ -417,38 +518,17 @@ enum block_made block_make(struct vcpu *vcpu, uint64_t pc, bool indirect, struct
         pthread_mutex_unlock(&engine->lock);
         return BLOCK_MADE;
     }
-    result = tables_full(engine) ? BLOCK_FULL : emit_group(vcpu, pc, indirect, shape);
+    result = tables_full(engine) ? BLOCK_FULL : emit_group(vcpu, pc, indirect, GROUP_LIMIT, shape);
+    if (result == BLOCK_FULL && !tables_full(engine)) /* not in one piece */
+        result = emit_group(vcpu, pc, indirect, 1, shape);
+    if (result == BLOCK_FULL && engine->by_code_count == 0)
+        bug("the block at %#lx does not fit into an empty code cache", (unsigned long)pc);
     if (result == BLOCK_MADE)
         result = record_group(vcpu, shape, made);
-    engine->counts.translate_ns += now_ns() - began;
+    if (timed)
+        engine->counts.translate_ns += now_ns() - began;
     pthread_mutex_unlock(&engine->lock);
     return result;
-}
-
-/* --- linking --- */
-
-static void patch_site(struct engine *engine, const struct site *site, uint64_t target)
-{
-    engine->host->patch(cache_writable(engine, site->patch), site->patch, target);
-}
-
-void block_link(struct vcpu *vcpu, uint32_t number, struct block *block)
-{
-    struct engine *engine = vcpu->engine;
-    struct site *site;
-
-    pthread_mutex_lock(&engine->lock);
-    site = &engine->site[number];
-    if (engine->generation == vcpu->generation && number < engine->site_count && !site->block->dead && !block->dead && !site->linked &&
-        site->cause == IR_EXIT_LINK && site->target == block->pc &&
-        site->block->set == block->set) {
-        site->linked = block;
-        site->next = block->incoming;
-        block->incoming = number + 1;
-        patch_site(engine, site, block->exec);
-        engine->counts.links++;
-    }
-    pthread_mutex_unlock(&engine->lock);
 }
 
 /* Lock held. */
@@ -547,6 +627,7 @@ void blocks_reset(struct engine *engine)
     probes_reset(engine);
     counts_reset(engine);
     madvise(engine->hash, sizeof(*engine->hash) << ENGINE_HASH_BITS, MADV_DONTNEED);
+    madvise(engine->waiting, sizeof(*engine->waiting) << ENGINE_HASH_BITS, MADV_DONTNEED);
     engine->by_code_count = 0;
     engine->site_count = 0;
     engine->arena_used = 0;
@@ -557,8 +638,11 @@ static void page_kill(struct engine *engine, struct code_page *page)
 {
     for (struct page_blocks *entry = page->blocks; entry; entry = entry->next)
         block_kill(engine, entry->block);
+    if (page->watched)
+        engine->config.memory.watch_stores(engine->config.memory.opaque, page->address, false);
     page->blocks = NULL;
     page->watched = false;
+    page->how = 0;
 }
 
 void engine_invalidate(struct engine *engine, uint64_t start, uint64_t end)

@@ -43,6 +43,9 @@ struct engine_memory {
     /* On: make guest stores to this page raise SIGSEGV on the host, though the guest may write it.
      * Off: give it back the guest's own protection. */
     void (*watch_stores)(void *opaque, uint64_t address, bool on);
+    /* Copies guest memory; false: not all of it can be read (another thread may unmap it at any
+     * moment). NULL: it is read as it stands. */
+    bool (*read)(void *opaque, uint64_t address, void *to, size_t size);
 };
 
 /* Switches of the engine, for tests that bisect a failure and for people who look inside. */

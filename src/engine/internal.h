@@ -36,6 +36,7 @@ enum {
     PAGE_BITS = 12,
     ENGINE_HASH_BITS = 16,
     ENGINE_PAGES_BITS = 12,
+    SOURCE_BYTES = 512, /* of guest code looked at for one block */
 };
 
 /* Executions of blocks are counted where somebody wants to know, each block in a word of its own in
@@ -88,7 +89,8 @@ struct site {
     uint64_t target;
     uint64_t patch; /* executed address of the displacement */
     uint64_t stub;
-    uint32_t next; /* in the linked block's list, +1 */
+    uint32_t next;         /* in the linked block's list, +1 */
+    uint32_t next_waiting; /* in the list of sites whose target was not there, +1 */
     uint8_t cause;
     uint8_t insn;
 };
@@ -103,6 +105,7 @@ struct code_page {
     struct code_page *next;
     uint64_t address;
     struct page_blocks *blocks;
+    unsigned how; /* set of enum engine_page; 0: not known */
     bool watched;
 };
 
@@ -138,6 +141,7 @@ struct engine {
     uint32_t by_code_count, by_code_max;
     struct site *site;
     uint32_t site_count, site_max;
+    uint32_t *waiting; /* by hash of the target: first site that waits for a block, +1 */
     uint8_t *arena;
     size_t arena_used, arena_size;
     struct code_page *pages[1 << ENGINE_PAGES_BITS];
@@ -145,6 +149,7 @@ struct engine {
     struct ir_code *code;
     uint64_t group_pc[IR_GROUP_BLOCKS];
     uint8_t group_counted[IR_GROUP_BLOCKS];
+    uint8_t source[SOURCE_BYTES]; /* guest bytes of the block that is being made */
 
     /* probes.c */
     struct engine *next; /* of the process's engines */
@@ -234,6 +239,13 @@ void blocks_reset(struct engine *engine);
 /* The block whose code has this executed address, and the point of its side table; false for glue
  * and free space. Async-signal-safe. `cold` is set where the address is in stubs. */
 bool block_at(struct engine *engine, uint64_t exec, struct block **block, struct ir_point *point);
+
+/* Guest bytes, as config.memory.read has them. */
+bool guest_read(struct engine *engine, uint64_t address, void *to, size_t size);
+
+/* Whether anything is mapped there, whatever may be done with it: Linux tells SEGV_ACCERR from
+ * SEGV_MAPERR by that. */
+bool is_mapped(uint64_t address);
 
 /* --- count.c --- */
 

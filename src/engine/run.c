@@ -44,24 +44,59 @@ void engine_flush(struct engine *engine)
     pthread_mutex_unlock(&engine->lock);
 }
 
+static void wait_for_flush(struct engine *engine)
+{
+    pthread_mutex_lock(&engine->stop_lock);
+    while (engine->stop)
+        pthread_cond_wait(&engine->stop_over, &engine->stop_lock);
+    pthread_mutex_unlock(&engine->stop_lock);
+}
+
+static void come_out(struct vcpu *vcpu)
+{
+    struct engine *engine = vcpu->engine;
+
+    __atomic_store_n(&vcpu->in_code, 0, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&engine->stop, __ATOMIC_SEQ_CST)) {
+        __atomic_fetch_add(&engine->left_code, 1, __ATOMIC_SEQ_CST);
+        syscall(SYS_futex, &engine->left_code, FUTEX_WAKE_PRIVATE, 1 << 30, NULL, NULL, 0);
+    }
+}
+
+/* The block at pc, or NULL. The search counts as being in translated code, so that no flush
+ * overwrites what is looked at. */
+static struct block *find(struct vcpu *vcpu, uint64_t pc)
+{
+    struct engine *engine = vcpu->engine;
+    struct block *block;
+
+    __atomic_store_n(&vcpu->in_code, 1, __ATOMIC_SEQ_CST);
+    while (__atomic_load_n(&engine->stop, __ATOMIC_SEQ_CST)) {
+        come_out(vcpu);
+        wait_for_flush(engine);
+        __atomic_store_n(&vcpu->in_code, 1, __ATOMIC_SEQ_CST);
+    }
+    vcpu->generation = __atomic_load_n(&engine->generation, __ATOMIC_SEQ_CST);
+    block = block_find(engine, pc, vcpu->set);
+    come_out(vcpu);
+    return block;
+}
+
 static struct block *find_or_make(struct vcpu *vcpu, struct arrival *arrival)
 {
     struct engine *engine = vcpu->engine;
     uint64_t pc = vcpu->state->pc;
-    struct block *block;
+    struct block *block = find(vcpu, pc);
 
-    vcpu->generation = __atomic_load_n(&engine->generation, __ATOMIC_SEQ_CST);
-    block = block_find(engine, pc, vcpu->set);
-    for (unsigned tries = 0; !block; tries++) {
+    while (!block) {
         enum block_made made = block_make(vcpu, pc, arrival->by_lookup, &block);
 
         if (made == BLOCK_FAULT)
             return NULL;
         if (made == BLOCK_FULL) {
-            if (tries > 3)
-                bug("the block at %#lx does not fit into an empty code cache", (unsigned long)pc);
             engine_stop_others(engine, vcpu);
-            engine_flush(engine);
+            if (engine->generation == vcpu->generation) /* else another thread was first */
+                engine_flush(engine);
             engine_go_on(engine);
             arrival->by_site = false; /* sites have new numbers */
             vcpu->generation = __atomic_load_n(&engine->generation, __ATOMIC_SEQ_CST);
@@ -87,25 +122,6 @@ static bool random_exit(struct vcpu *vcpu)
     return (x & 7) == 0;
 }
 
-static void wait_for_flush(struct engine *engine)
-{
-    pthread_mutex_lock(&engine->stop_lock);
-    while (engine->stop)
-        pthread_cond_wait(&engine->stop_over, &engine->stop_lock);
-    pthread_mutex_unlock(&engine->stop_lock);
-}
-
-static void come_out(struct vcpu *vcpu)
-{
-    struct engine *engine = vcpu->engine;
-
-    __atomic_store_n(&vcpu->in_code, 0, __ATOMIC_SEQ_CST);
-    if (__atomic_load_n(&engine->stop, __ATOMIC_SEQ_CST)) {
-        __atomic_fetch_add(&engine->left_code, 1, __ATOMIC_SEQ_CST);
-        syscall(SYS_futex, &engine->left_code, FUTEX_WAKE_PRIVATE, 1 << 30, NULL, NULL, 0);
-    }
-}
-
 /* What the site said, copied while nobody can flush. */
 static void note_site(struct vcpu *vcpu)
 {
@@ -119,22 +135,40 @@ static void note_site(struct vcpu *vcpu)
         vcpu->left_next = site->block->pc + site->block->insn[site->insn + 1u];
 }
 
-/* Runs from the block. False: not now, since others want us outside, or the block is gone. */
-static bool run_block(struct vcpu *vcpu, struct block *block)
+static uint32_t wanted_set(struct vcpu *vcpu)
+{
+    const struct ir_guest *guest = vcpu->engine->guest;
+    uint32_t set = probes_wanted(vcpu->engine);
+
+    return guest->single_step && guest->single_step(vcpu->state) ? set | SET_STEP : set;
+}
+
+/* Sets the entry, then looks whether somebody wants this thread to stop: see above. False: not now, or
+ * the block is gone. */
+static bool set_out(struct vcpu *vcpu, const struct block *block, uint64_t *pc)
 {
     struct engine *engine = vcpu->engine;
 
+    if (__atomic_load_n(&engine->stop, __ATOMIC_SEQ_CST) ||
+        __atomic_load_n(&engine->generation, __ATOMIC_SEQ_CST) != vcpu->generation)
+        return false;
+    *pc = block->pc; /* nobody flushes from here on */
     engine->host->set_entry(vcpu->state, block->exec);
+    return !__atomic_load_n(&engine->stop, __ATOMIC_SEQ_CST) &&
+           !__atomic_load_n(&block->dead, __ATOMIC_RELAXED) &&
+           !__atomic_load_n(&vcpu->interrupt, __ATOMIC_SEQ_CST) && wanted_set(vcpu) == vcpu->set;
+}
+
+/* Runs from the block. False: it did not. */
+static bool run_block(struct vcpu *vcpu, const struct block *block)
+{
+    struct engine *engine = vcpu->engine;
+    uint64_t pc;
+
     __atomic_store_n(&vcpu->in_code, 1, __ATOMIC_SEQ_CST);
-    if (__atomic_load_n(&engine->stop, __ATOMIC_SEQ_CST)) {
+    if (!set_out(vcpu, block, &pc)) {
         come_out(vcpu);
         wait_for_flush(engine);
-        return false;
-    }
-    if (__atomic_load_n(&engine->generation, __ATOMIC_SEQ_CST) != vcpu->generation ||
-        __atomic_load_n(&block->dead, __ATOMIC_RELAXED) ||
-        __atomic_load_n(&vcpu->interrupt, __ATOMIC_SEQ_CST)) {
-        come_out(vcpu);
         return false;
     }
     engine->host->enter(&engine->glue);
@@ -145,7 +179,7 @@ static bool run_block(struct vcpu *vcpu, struct block *block)
     vcpu->stepping = false;
     engine_filter_pc = vcpu->state->pc;
     engine_filter_space = engine->config.symbols;
-    trace_exec_tb_exit((void *)(uintptr_t)block->pc, vcpu->state->exit);
+    trace_exec_tb_exit((void *)(uintptr_t)pc, vcpu->state->exit);
     return true;
 }
 
@@ -161,8 +195,8 @@ static void helper_fault(struct vcpu *vcpu, const struct ir_fault *fault)
     switch (fault->vector) {
     case 6: set_fault(vcpu, SIGILL, ILL_ILLOPN, vcpu->state->pc, 6, 0); break;
     case 14:
-        set_fault(vcpu, SIGSEGV, fault->error & 1 ? SEGV_ACCERR : SEGV_MAPERR, fault->address, 14,
-                  fault->error);
+        set_fault(vcpu, SIGSEGV, is_mapped(fault->address) ? SEGV_ACCERR : SEGV_MAPERR,
+                  fault->address, 14, fault->error);
         break;
     case 17: set_fault(vcpu, SIGBUS, BUS_ADRALN, 0, 17, 0); break;
     case 12: set_fault(vcpu, SIGBUS, SI_KERNEL, 0, 12, fault->error); break;
@@ -173,13 +207,16 @@ static void helper_fault(struct vcpu *vcpu, const struct ir_fault *fault)
 static bool help(struct vcpu *vcpu)
 {
     struct engine *engine = vcpu->engine;
-    const uint8_t *bytes = (const uint8_t *)(uintptr_t)vcpu->state->pc; // NOLINT
+    uint8_t bytes[BYTES_AHEAD];
     struct engine_memory *memory = &engine->config.memory;
     size_t size = PAGE - (vcpu->state->pc & (PAGE - 1));
     struct ir_fault fault;
 
-    if (size < BYTES_AHEAD && (memory->page(memory->opaque, vcpu->state->pc + size) & ENGINE_PAGE_EXEC))
+    if (size > BYTES_AHEAD ||
+        (memory->page(memory->opaque, vcpu->state->pc + size) & ENGINE_PAGE_EXEC))
         size = BYTES_AHEAD;
+    if (!guest_read(engine, vcpu->state->pc, bytes, size))
+        size = 0;
     if (engine->guest->help(engine->config.guest_config, vcpu->state, bytes, size, &fault))
         return true;
     helper_fault(vcpu, &fault);
@@ -213,6 +250,8 @@ static enum next left_at_site(struct vcpu *vcpu, struct arrival *arrival)
         return NEXT_SYSCALL;
     case IR_EXIT_TRAP:
         vcpu->state->pc = vcpu->left_pc;
+        if (engine->options.count)
+            vcpu->counted[COUNTED_INSTRUCTIONS]--;
         set_fault(vcpu, SIGSEGV, SI_KERNEL, 0, TRAP_GENERAL_PROTECTION, (uint32_t)site->target);
         return NEXT_FAULT;
     case IR_EXIT_STALE:
@@ -243,6 +282,13 @@ static enum next why_left(struct vcpu *vcpu, struct arrival *arrival)
     }
 }
 
+/* Whether a block of one instruction came to its end. */
+static bool has_executed(const struct vcpu *vcpu)
+{
+    return vcpu->state->exit != IR_EXIT_INTERRUPT &&
+           (vcpu->state->exit != IR_EXIT_LINK || vcpu->left.cause != IR_EXIT_STALE);
+}
+
 static void prepare_arrival(struct vcpu *vcpu, const struct arrival *arrival, struct block *block)
 {
     if (!vcpu_chains(vcpu) || (vcpu->engine->options.random_exits && random_exit(vcpu)))
@@ -251,14 +297,6 @@ static void prepare_arrival(struct vcpu *vcpu, const struct arrival *arrival, st
         block_link(vcpu, arrival->site, block);
     if (arrival->by_lookup)
         block_remember(vcpu, block);
-}
-
-static uint32_t wanted_set(struct vcpu *vcpu)
-{
-    const struct ir_guest *guest = vcpu->engine->guest;
-    uint32_t set = probes_wanted(vcpu->engine);
-
-    return guest->single_step && guest->single_step(vcpu->state) ? set | SET_STEP : set;
 }
 
 /* The set of guest probes has changed: other blocks from here on. */
@@ -295,8 +333,7 @@ enum vcpu_event vcpu_run(struct vcpu *vcpu)
         if (!run_block(vcpu, block))
             continue;
         next = why_left(vcpu, &arrival);
-        if (next == NEXT_BLOCK && (vcpu->set & SET_STEP) &&
-            vcpu->state->exit != IR_EXIT_INTERRUPT) {
+        if (next == NEXT_BLOCK && (vcpu->set & SET_STEP) && has_executed(vcpu)) {
             set_fault(vcpu, SIGTRAP, TRAP_TRACE_CODE, vcpu->state->pc, TRAP_DEBUG, 0);
             next = NEXT_FAULT;
         }

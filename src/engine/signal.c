@@ -18,6 +18,8 @@
 #include "base/error.h"
 #include "engine/internal.h"
 
+enum { ERROR_FETCH = 16 }; /* of a page fault */
+
 enum { TRAP_TRACE_CODE = 2 /* TRAP_TRACE of <signal.h>, by value: also without feature macros */ };
 
 static bool in_cache(const struct engine *engine, uint64_t pc)
@@ -98,6 +100,8 @@ static enum engine_signal fault(struct vcpu *vcpu, int signal, const siginfo_t *
         .address = (uint64_t)(uintptr_t)info->si_addr,
     };
     engine->host->context_fault(ucontext, &vcpu->fault.trap, &vcpu->fault.error);
+    if (point.flags & IR_POINT_FETCH)
+        vcpu->fault.error |= ERROR_FETCH;
     if (in_cache(engine, vcpu->fault.address)) /* of the instruction itself */
         vcpu->fault.address = vcpu->state->pc;
     vcpu->fault_pending = true;

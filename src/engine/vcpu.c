@@ -56,11 +56,12 @@ struct engine *engine_new(const struct engine_config *config, struct error *err)
     engine->site_max = (uint32_t)(engine->cache_size / 16) + 1024;
     engine->arena_size = engine->cache_size * 8 + (8 << 20);
     engine->hash = reserve(sizeof(*engine->hash) << ENGINE_HASH_BITS);
+    engine->waiting = reserve(sizeof(*engine->waiting) << ENGINE_HASH_BITS);
     engine->by_code = reserve(sizeof(*engine->by_code) * engine->by_code_max);
     engine->site = reserve(sizeof(*engine->site) * engine->site_max);
     engine->arena = reserve(engine->arena_size);
     engine->count_slot = reserve(sizeof(*engine->count_slot) * COUNT_SLOTS);
-    if (!engine->count_slot || !engine->hash || !engine->by_code || !engine->site || !engine->arena) {
+    if (!engine->waiting || !engine->count_slot || !engine->hash || !engine->by_code || !engine->site || !engine->arena) {
         error_set(err, "no address space for the engine's tables: %s", strerror(errno));
         cache_free(engine);
         goto fail;
@@ -81,6 +82,7 @@ fail:
 void engine_free(struct engine *engine)
 {
     probes_free(engine);
+    munmap(engine->waiting, sizeof(*engine->waiting) << ENGINE_HASH_BITS);
     munmap(engine->hash, sizeof(*engine->hash) << ENGINE_HASH_BITS);
     munmap(engine->by_code, sizeof(*engine->by_code) * engine->by_code_max);
     munmap(engine->count_slot, sizeof(*engine->count_slot) * COUNT_SLOTS);
@@ -157,6 +159,8 @@ void vcpu_free(struct vcpu *vcpu)
     counts_report(vcpu);
     engine->dead_instructions += vcpu_instructions(vcpu);
     pthread_mutex_unlock(&engine->lock);
+    if (vcpu_current() == vcpu)
+        engine->host->bind(NULL, NULL);
     stream_free(vcpu);
     munmap(vcpu->state, VCPU_BYTES);
     free(vcpu);
@@ -235,13 +239,16 @@ void engine_stop_others(struct engine *engine, struct vcpu *self)
     __atomic_store_n(&engine->stop, 1, __ATOMIC_SEQ_CST);
     pthread_mutex_unlock(&engine->stop_lock);
 
-    for (bool kick = true;; kick = false) {
+    for (bool kick = true;;) {
         struct timespec limit = {0, 10 * 1000 * 1000};
         uint32_t seen = __atomic_load_n(&engine->left_code, __ATOMIC_SEQ_CST);
 
         if (!others_inside(engine, self, kick))
             return;
-        syscall(SYS_futex, &engine->left_code, FUTEX_WAIT_PRIVATE, seen, &limit, NULL, 0);
+        /* Again after a while: a signal cannot be sent while too many are pending. */
+        kick = syscall(SYS_futex, &engine->left_code, FUTEX_WAIT_PRIVATE, seen, &limit, NULL, 0) !=
+                   0 &&
+               errno == ETIMEDOUT;
     }
 }
 

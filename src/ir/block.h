@@ -59,6 +59,8 @@ struct ir_block {
     bool ended;           /* an operation that ends the block is there */
     bool each_access;     /* wanted: every access to memory as an instruction of its own, so no
                              instruction that repeats */
+    bool ends_at_stores;  /* wanted: the block ends behind an instruction that stores, which may
+                             have changed the next */
     unsigned anchor_count;
     bool indirect_entry;  /* wanted: an entry for indirect jumps, in front */
     bool falls_through;   /* the last JUMP goes to the block that is emitted next */

@@ -33,6 +33,8 @@ enum ir_point_flag {
     IR_POINT_BOUNDARY = 1, /* exactly here the state is whole and `insn` has not begun */
     IR_POINT_FLAGS = 2,    /* the guest's flags are in the state block (host's own form) */
     IR_POINT_COLD = 4,     /* not guest code any more: stubs */
+    IR_POINT_FETCH = 16,   /* reads the source bytes: a fault here is one of fetching them */
+    IR_POINT_BASE_ADDED = 32, /* the host's own: an address register has a segment's base added */
     IR_POINT_STREAM = 8,   /* STREAM_OPEN: to be done again from here when there is room */
 };
 
@@ -115,7 +117,7 @@ struct ir_host {
     void (*patch)(uint8_t *patch, uint64_t exec, uint64_t target);
 
     /* Prepares the state block of a thread, and makes it the calling thread's. `handler` is what the
-     * entry of signal handlers calls on this thread. */
+     * entry of signal handlers calls on this thread. A NULL state: the thread has none any more. */
     void (*bind)(struct ir_state *state, ir_handler_fn *handler);
 
     /* Where enter() goes: an executed address. May be set again by a signal handler on the same

@@ -4,8 +4,8 @@
  *
  * At the block's exits everything is live. An instruction that may fault reads everything too, since
  * a fault hands the guest its exact state; so a value is dead only where it is overwritten before
- * anything can look, by a signal or otherwise. Operations that leave the block for the engine
- * (STREAM_OPEN, CHECK_CODE) keep the state whole by themselves.
+ * anything can look, by a signal or otherwise. Operations that may leave the block for the engine, and
+ * come again to other code (STREAM_OPEN, CHECK_CODE), read everything too.
  */
 #include "ir/block.h"
 
@@ -60,6 +60,7 @@ void ir_liveness(struct ir_block *block, bool keep)
         case IR_JUMP_TARGET:
         case IR_STREAM_OPEN:
         case IR_STREAM_MEMORY:
+        case IR_CHECK_CODE:
         case IR_ANCHOR:
         case IR_ANCHOR_JUMP:
         case IR_EXIT:

@@ -45,6 +45,15 @@ class Help(unittest.TestCase):
         self.assertIn("--seats", options(text))
         self.assertIn("overflow", keys(text))
 
+    def test_user(self):
+        page, text = sections("vitrine-user")["OPTIONS"], self.help("vitrine-user")
+        self.assertEqual(options(page), options(text))
+        self.assertEqual(keys(page), keys(text))
+        self.assertIn("-dfilter", options(text))
+        self.assertIn("cache", keys(text))
+        variables = set(re.findall(r"QEMU_[A-Z_]+", page))
+        self.assertEqual(variables, set(re.findall(r"QEMU_[A-Z_]+", text)))
+
     def test_tracegen(self):
         page, text = sections("vitrine-tracegen")["OPTIONS"], self.help("vitrine-tracegen")
         self.assertEqual(options(page), options(text))

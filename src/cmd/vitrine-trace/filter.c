@@ -15,6 +15,8 @@ struct filter_work {
     struct select select;
     struct sink_options output;
     struct sink *sink; /* NULL until the first record is kept */
+    bool symbols;
+    struct places places;
 };
 
 static bool filter_output(struct filter_work *w)
@@ -34,7 +36,9 @@ static bool filter_copy(struct filter_work *w, struct source *source)
     struct trace_record record;
 
     while (source_next(source, &record) > 0 && !w->select.failed) {
-        if (!record_is_loss(&record) && !select_match(&w->select, &record)) {
+        /* The output's addresses need them too. */
+        bool told = w->symbols && places_take(&w->places, &record);
+        if (!told && !record_is_loss(&record) && !select_match(&w->select, &record)) {
             continue;
         }
         if (w->sink == NULL && !filter_output(w)) {
@@ -115,7 +119,8 @@ static int filter_given(struct filter_work *w, const struct flag_list *operands,
     if (!output_differs(path, reading->events, w->output.path, true, &err)) {
         return command_usage_error(w->self, "%s", err.text);
     }
-    if (!select_begin(&w->select, operands->count == 2 ? operands->row[0] : NULL, patterns, &err)) {
+    if (!select_begin(&w->select, operands->count == 2 ? operands->row[0] : NULL, patterns,
+                      w->symbols ? &w->places : NULL, &err)) {
         return command_usage_error(w->self, "%s", err.text);
     }
     return filter_file(w, path, reading);
@@ -132,8 +137,10 @@ static int filter_run(const struct command *self, int argc, char **argv)
         {.name = "output", .letter = 'o', .text = &w.output.path},
         {.name = "events", .text = &reading.events},
         {.name = "no-header", .on = &reading.no_header},
+        {.name = "symbols", .on = &w.symbols},
     };
 
+    places_begin(&w.places, false);
     if (flags_parse(self, argc, argv, flag, sizeof(flag) / sizeof(flag[0]), &operands, &status)) {
         w.output.path = w.output.path != NULL ? w.output.path : "-";
         status = filter_given(&w, &operands, &patterns, &reading);
@@ -159,6 +166,8 @@ const struct command command_filter = {
         "  --events FILE        declarations of the events (default: FILE.events, else the\n"
         "                       installed list)\n"
         "  --no-header          the recording has no header; ids are positions in --events\n"
+        "  --symbols            EXPR may also name module and symbol, where pc is (user-mode\n"
+        "                       recordings with the event guest_module, which is kept)\n"
         "\n"
         "example: vitrine-trace filter -e 'pci_cfg_*' 'offs >= 0x40 && val != 0' trace-1234 "
         "-o cfg\n",

@@ -2,7 +2,8 @@
  *
  * Which records a command wants: `--event PATTERN` (any of them) and `--filter EXPR`. A filter is
  * compiled for each event when its first record comes. Beside the arguments it may name the fields
- * event, pid, thread and time. An event that lacks a name which the filter uses is not wanted.
+ * event, pid, thread and time, and with struct places also module and symbol. An event that lacks a
+ * name which the filter uses is not wanted.
  */
 #ifndef SELECT_H
 #define SELECT_H
@@ -12,6 +13,7 @@
 #include "base/error.h"
 #include "cmd/vitrine-trace/command.h"
 #include "cmd/vitrine-trace/flags.h"
+#include "cmd/vitrine-trace/places.h"
 #include "trace/filter/filter.h"
 #include "trace/read/reader.h"
 
@@ -32,13 +34,14 @@ struct select {
     bool *pattern_hit;          /* [patterns] */
     struct select_event *event; /* by the record's event number */
     unsigned events;
+    struct places *places; /* or NULL; it takes every record */
     struct error err;
 };
 
-/* `filter` and the patterns are kept by reference. False and a sentence when the expression is
- * wrong for whatever event. */
+/* `filter`, the patterns and `places` (NULL: no names for addresses) are kept by reference. False
+ * and a sentence when the expression is wrong for whatever event. */
 bool select_begin(struct select *s, const char *filter, const struct flag_list *patterns,
-                  struct error *err);
+                  struct places *places, struct error *err);
 
 /* Before the records of another reader: event numbers start anew. */
 void select_restart(struct select *s);

@@ -15,6 +15,7 @@
 #include "base/strbuf.h"
 #include "cmd/vitrine-trace/command.h"
 #include "cmd/vitrine-trace/flags.h"
+#include "cmd/vitrine-trace/places.h"
 #include "cmd/vitrine-trace/select.h"
 #include "cmd/vitrine-trace/to.h"
 
@@ -42,6 +43,7 @@ struct show {
     bool plain, log, timestamp, colour;
     bool escape; /* control characters would reach a terminal */
     bool has_pid;
+    bool symbols, lines_too; /* names for addresses; with source lines */
     enum when when;
     uint64_t left; /* lines that may still be printed */
 
@@ -54,6 +56,7 @@ struct show {
     uint32_t pid;    /* whose text is: */
     struct piece pid_text;
     struct strbuf text; /* of a word or a rendered event */
+    struct places places;
 };
 
 static void piece_set(struct piece *p, const char *text)
@@ -190,6 +193,17 @@ static void put_word(struct show *show, const struct trace_words *words, uint64_
     }
 }
 
+/* The name of an address, as <MODULE!SYMBOL+OFFSET>. */
+static void put_place(struct show *show, const struct trace_record *record, unsigned argument)
+{
+    strbuf_clear(&show->text);
+    if (places_name(&show->places, record, argument, &show->text)) {
+        output_putc(show->out, '<');
+        put_foreign(show, show->text.data, show->text.len);
+        output_putc(show->out, '>');
+    }
+}
+
 /* NAME DELTA pid=PID ARG=VALUE... */
 static void put_simple(struct show *show, const struct line *line,
                        const struct trace_record *record)
@@ -229,6 +243,11 @@ static void put_simple(struct show *show, const struct line *line,
             put_word(show, decl->arg[i].words, value);
             to = output_room(out, line->room);
         }
+        if (__builtin_expect(show->symbols, 0)) {
+            out->cur = to;
+            put_place(show, record, i);
+            to = output_room(out, line->room);
+        }
     }
     *to++ = '\n';
     out->cur = to;
@@ -248,6 +267,14 @@ static void put_log(struct show *show, const struct line *line, const struct tra
     strbuf_clear(&show->text);
     trace_decl_render(&show->text, record->decl, record->values, record->lengths);
     put_foreign(show, show->text.data, show->text.len);
+    for (unsigned i = 0; show->symbols && i < record->decl->nargs; i++) {
+        strbuf_clear(&show->text);
+        if (places_name(&show->places, record, i, &show->text)) {
+            output_printf(out, " %s=<", record->decl->arg[i].name);
+            put_foreign(show, show->text.data, show->text.len);
+            output_putc(out, '>');
+        }
+    }
     output_putc(out, '\n');
 }
 
@@ -316,6 +343,8 @@ static bool parse_flags(struct show *show, struct choices *c, const struct comma
         {.name = "event", .list = &c->patterns},
         {.name = "limit", .letter = 'n', .text = &c->limit},
         {.name = "output", .letter = 'o', .text = &c->output},
+        {.name = "symbols", .on = &show->symbols},
+        {.name = "lines", .on = &show->lines_too},
     };
     return flags_parse(self, argc, argv, flags, sizeof flags / sizeof flags[0], &c->files, status);
 }
@@ -373,7 +402,10 @@ static int show_files(struct show *show, const struct choices *c, const struct c
             return command_usage_error(self, "%s", err.text);
         }
     }
-    if (!select_begin(&select, c->filter, &c->patterns, &err)) {
+    show->symbols |= show->lines_too;
+    places_begin(&show->places, show->lines_too);
+    if (!select_begin(&select, c->filter, &c->patterns, show->symbols ? &show->places : NULL,
+                      &err)) {
         return command_usage_error(self, "%s", err.text);
     }
     show->out = output_open(path, &err);
@@ -437,8 +469,12 @@ const struct command command_show = {
         "                    since the line before, on the recording's clock, or since the\n"
         "                    first line\n"
         "  --filter EXPR     only records for which it holds; names: the event's arguments and\n"
-        "                    event, pid, thread, time\n"
+        "                    event, pid, thread, time; with --symbols also module and symbol\n"
+        "                    (where pc is)\n"
         "  --event PATTERN   only these events; may be repeated\n"
+        "  --symbols         addresses with their names, <libc.so.6!qsort+0x12>: in user-mode\n"
+        "                    recordings that have the event guest_module\n"
+        "  --lines           the same with source file and line, where they are known\n"
         "  -n, --limit N     the first N lines\n"
         "  -o, --output FILE write there (.zst: compressed)\n"
         "\n"

@@ -322,6 +322,25 @@ static void refuse(struct ir_block *block, enum x86_decode why)
     ir_append_jump(block, block->pc + block->bytes);
 }
 
+/* The bytes that the meaning depends on, also of what is refused: the block holds as long as they
+ * do. */
+static unsigned bytes_used(const struct x86_insn *insn, enum x86_decode result, size_t size)
+{
+    enum { LONGEST = 15 };
+    unsigned used = result == X86_DECODE_TOO_LONG ? LONGEST : insn->length;
+
+    if (used == 0)
+        used = 1;
+    return used < size ? used : (unsigned)size;
+}
+
+static bool stores(const struct native_insn *native)
+{
+    return (native->mem_access & NATIVE_WRITE) ||
+           (native->mem_implicit &
+            (NATIVE_PUSH | NATIVE_STRING_DI_W | NATIVE_MASKMOV | NATIVE_OTHER));
+}
+
 enum ir_translated x86_translate(const void *config, struct ir_block *block, const uint8_t *bytes,
                                  size_t size, unsigned limit)
 {
@@ -340,7 +359,7 @@ enum ir_translated x86_translate(const void *config, struct ir_block *block, con
             return IR_SHORT;
         if (result == X86_DECODE_SHORT || block->insn_count == limit ||
             block->anchor_count + 2 > IR_BLOCK_ANCHORS ||
-            !ir_block_insn(block, result == X86_DECODE_OK ? insn.length : 1)) {
+            !ir_block_insn(block, bytes_used(&insn, result, size - block->bytes))) {
             ir_append_jump(block, pc);
             break;
         }
@@ -349,7 +368,8 @@ enum ir_translated x86_translate(const void *config, struct ir_block *block, con
             break;
         }
         lowering[insn.lowering](block, &insn);
-        if (!block->ended && (insn.native.attributes & NATIVE_SERIALIZES_CODE))
+        if (!block->ended && ((insn.native.attributes & NATIVE_SERIALIZES_CODE) ||
+                              (block->ends_at_stores && stores(&insn.native))))
             ir_append_jump(block, behind(&insn));
     }
     return IR_TRANSLATED;

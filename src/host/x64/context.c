@@ -38,6 +38,8 @@ void x64_context_recover(void *ucontext, const struct ir_state *state, const str
     for (unsigned reg = 0; reg < 16; reg++)
         if (point->saved >> reg & 1)
             regs[place[reg]] = (greg_t)state->reg[reg];
+    if (point->flags & IR_POINT_BASE_ADDED)
+        regs[REG_RSI] -= (greg_t)state->other_base;
     if (point->flags & IR_POINT_FLAGS)
         regs[REG_EFL] = (greg_t)(((uint64_t)regs[REG_EFL] & ~(uint64_t)NATIVE_ARITH) |
                                  flags_of(state->host[X64_FLAGS]));

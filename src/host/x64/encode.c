@@ -8,36 +8,6 @@
 #include "base/error.h"
 #include "host/x64/internal.h"
 
-/* Longest instruction, and what is kept free behind: nothing is written past the room. */
-enum { MARGIN = 64 };
-
-void x64_byte(struct ir_code *code, unsigned byte)
-{
-    if (code->size + MARGIN > code->room) {
-        code->full = true;
-        return;
-    }
-    code->write[code->size++] = (uint8_t)byte;
-}
-
-void x64_bytes(struct ir_code *code, const void *bytes, size_t count)
-{
-    const uint8_t *byte = bytes;
-
-    for (size_t i = 0; i < count; i++)
-        x64_byte(code, byte[i]);
-}
-
-void x64_u32(struct ir_code *code, uint32_t value)
-{
-    x64_bytes(code, &value, sizeof(value));
-}
-
-void x64_u64(struct ir_code *code, uint64_t value)
-{
-    x64_bytes(code, &value, sizeof(value));
-}
-
 static bool fits32(int64_t value)
 {
     return value == (int32_t)value;

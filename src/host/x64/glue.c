@@ -216,6 +216,10 @@ void x64_bind(struct ir_state *state, ir_handler_fn *handler)
 {
     uint64_t fs;
 
+    if (!state) {
+        write_gs_base(0);
+        return;
+    }
     __asm__ volatile("rdfsbase %0" : "=r"(fs));
     state->host[X64_HOST_FS] = fs;
     state->host[X64_MXCSR] = MXCSR_DEFAULT;

@@ -6,6 +6,7 @@
 #define HOST_X64_INTERNAL_H
 
 #include <stddef.h>
+#include <string.h>
 
 #include "ir/host.h"
 
@@ -36,10 +37,36 @@ enum x64_word {
 
 /* --- encode.c: bytes --- */
 
-void x64_byte(struct ir_code *code, unsigned byte);
-void x64_bytes(struct ir_code *code, const void *bytes, size_t count);
-void x64_u32(struct ir_code *code, uint32_t value);
-void x64_u64(struct ir_code *code, uint64_t value);
+/* Longest piece that is written without asking, and what is kept free behind. */
+enum { X64_MARGIN = 64 };
+
+static inline void x64_bytes(struct ir_code *code, const void *bytes, size_t count)
+{
+    if (__builtin_expect(code->size + X64_MARGIN > code->room, 0)) {
+        code->full = true;
+        return;
+    }
+    memcpy(code->write + code->size, bytes, count);
+    code->size += count;
+}
+
+static inline void x64_byte(struct ir_code *code, unsigned byte)
+{
+    uint8_t value = (uint8_t)byte;
+
+    x64_bytes(code, &value, 1);
+}
+
+static inline void x64_u32(struct ir_code *code, uint32_t value)
+{
+    x64_bytes(code, &value, sizeof(value));
+}
+
+static inline void x64_u64(struct ir_code *code, uint64_t value)
+{
+    x64_bytes(code, &value, sizeof(value));
+}
+
 static inline uint64_t x64_here(const struct ir_code *code)
 {
     return code->exec + code->size;

@@ -99,6 +99,50 @@ static void from_moffs(struct native_insn *native)
     native->imm_size = 0;
 }
 
+/* Adds the guest's GS base to a register that holds an address, by way of `other`; or takes it off
+ * again. The flags stay: -b is ~b + 1. */
+static void add_base(struct x64_emit *e, unsigned reg, unsigned other, bool off)
+{
+    struct native_insn invert = {.opcode = 0xf7, .modrm = NATIVE_MODRM_REG, .reg = 2,
+                                 .rm = (uint8_t)other, .w = true, .segment = NATIVE_DS};
+
+    x64_load_state(e->code, other, X64_STATE(other_base));
+    if (off)
+        x64_encode(e->code, &invert);
+    x64_lea_sum(e->code, reg, reg, other);
+    if (off)
+        x64_lea(e->code, reg, reg, 1);
+}
+
+/* Implicit operands with GS: the register itself gets the base for the instruction. RSI moves in
+ * string instructions, so a fault in one takes the base off again (x64_context_recover()); the
+ * others stay and are in the state block meanwhile. */
+static void implicit_gs(struct x64_emit *e, const struct native_insn *native)
+{
+    bool string = native->mem_implicit & NATIVE_STRING_SI;
+    unsigned reg = string ? X64_RSI : native->mem_implicit & NATIVE_XLAT ? X64_RBX : X64_RDI;
+    unsigned avoid = native->gpr_read | native->gpr_written | 1u << X64_RSP | 1u << reg | e->saved;
+    unsigned other = pick(&avoid, 0);
+    struct native_insn copy = *native;
+    uint16_t before = e->saved;
+
+    copy.segment = NATIVE_DS;
+    borrow(e, other);
+    if (!string)
+        borrow(e, reg);
+    x64_point(e, 0);
+    add_base(e, reg, other, false);
+    x64_point(e, string ? IR_POINT_BASE_ADDED : 0);
+    x64_encode(e->code, &copy);
+    x64_point(e, 0);
+    if (string)
+        add_base(e, reg, other, true);
+    else
+        give_back(e, reg);
+    give_back(e, other);
+    e->saved = before;
+}
+
 void x64_native_far(struct x64_emit *e, const struct native_insn *native)
 {
     struct ir_code *code = e->code;
@@ -108,6 +152,10 @@ void x64_native_far(struct x64_emit *e, const struct native_insn *native)
     unsigned reg = pick(&avoid, 0), other = 0;
     bool gs = native->segment == NATIVE_GS;
 
+    if (native->modrm != NATIVE_MODRM_MEM && !(native->mem_implicit & NATIVE_MOFFS)) {
+        implicit_gs(e, native);
+        return;
+    }
     borrow(e, reg);
     if (gs) {
         other = pick(&avoid, 0);
@@ -176,6 +224,8 @@ static void value_in(struct region *r, unsigned reg, unsigned value)
         x64_move(r->e->code, reg, r->reg[0]);
     else
         x64_load_state(r->e->code, reg, slot(value));
+    if (reg == r->reg[0])
+        r->in_first = value;
 }
 
 /* reg[0] holds the result. */
@@ -556,6 +606,7 @@ static void check_code(struct region *r)
 {
     unsigned size = r->block->bytes;
 
+    x64_point(r->e, IR_POINT_FETCH);
     x64_move_imm(r->e->code, r->reg[0], 0);
     x64_move_imm(r->e->code, r->reg[2], r->block->pc);
     for (unsigned offset = 0; offset < size;) {
@@ -565,6 +616,7 @@ static void check_code(struct region *r)
         check_piece(r, offset, piece);
         offset += piece;
     }
+    x64_point(r->e, 0);
     leave_if(r, false, IR_EXIT_STALE);
     r->in_first = NO_VALUE;
 }

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Connections: a Unix socket, one client at a time, lines in and text out. The thread lives as long
+ * as the process; in the child of a fork it is gone, and its descriptors are closed. */
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "monitor/internal.h"
+
+static const char prompt[] = "(qemu) ";
+
+static bool send_all(int fd, const char *text, size_t len)
+{
+    while (len) {
+        ssize_t n = send(fd, text, len, MSG_NOSIGNAL);
+        if (n < 0 && errno != EINTR) {
+            return false;
+        }
+        text += n > 0 ? n : 0;
+        len -= n > 0 ? (size_t)n : 0;
+    }
+    return true;
+}
+
+/* True: the client went away. False: it said `quit`. */
+static bool serve(struct monitor *monitor, int fd)
+{
+    char line[MONITOR_LINE_MAX + 2];
+    size_t len = 0;
+
+    char *greeting =
+        mem_format("%s monitor - type 'help' for more information\n%s", monitor->version, prompt);
+    bool go_on = send_all(fd, greeting, strlen(greeting));
+    free(greeting);
+    while (go_on) {
+        ssize_t n = read(fd, line + len, sizeof line - 1 - len);
+        if (n <= 0) {
+            if (n < 0 && errno == EINTR) {
+                continue;
+            }
+            return true;
+        }
+        len += (size_t)n;
+        line[len] = 0;
+        char *end;
+        while (go_on && (end = memchr(line, '\n', len))) {
+            *end = 0;
+            size_t used = (size_t)(end + 1 - line);
+            struct monitor_session session = {.monitor = monitor};
+            strbuf_init(&session.answer);
+            monitor_execute(&session, line);
+            strbuf_puts(&session.answer, session.quit ? "" : prompt);
+            go_on = send_all(fd, session.answer.data, session.answer.len);
+            strbuf_free(&session.answer);
+            if (session.quit) {
+                return false;
+            }
+            memmove(line, line + used, len - used + 1);
+            len -= used;
+        }
+        if (len == sizeof line - 1) { /* a line without end */
+            return true;
+        }
+    }
+    return true;
+}
+
+static void *thread(void *opaque)
+{
+    struct monitor *monitor = opaque;
+
+    for (;;) {
+        int fd = accept4(monitor->listener, NULL, NULL, SOCK_CLOEXEC);
+        if (fd < 0 && (errno == EINTR || errno == ECONNABORTED)) {
+            continue;
+        }
+        if (fd < 0) {
+            return NULL;
+        }
+        bool go_on = serve(monitor, fd);
+        close(fd);
+        if (!go_on) {
+            unlink(monitor->path);
+            exit(0);
+        }
+    }
+}
+
+/* A socket that nobody listens at may be replaced; anything else may not. */
+static bool is_stale(const struct sockaddr_un *address)
+{
+    struct stat status;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool stale = fd >= 0 && !lstat(address->sun_path, &status) && S_ISSOCK(status.st_mode) &&
+                 connect(fd, (const struct sockaddr *)address, sizeof *address) != 0 &&
+                 errno == ECONNREFUSED;
+
+    if (fd >= 0) {
+        close(fd);
+    }
+    return stale;
+}
+
+static bool bind_to(int fd, const char *path, struct error *err)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+    if (strlen(path) >= sizeof address.sun_path) {
+        return error_set(err, "the path of a socket has at most %zu bytes",
+                         sizeof address.sun_path - 1);
+    }
+    strcpy(address.sun_path, path);
+    /* Nobody else, also between bind() and what could come after it. */
+    mode_t mask = umask(0177);
+    int failed = bind(fd, (struct sockaddr *)&address, sizeof address) ? errno : 0;
+    if (failed == EADDRINUSE && is_stale(&address)) {
+        unlink(path);
+        failed = bind(fd, (struct sockaddr *)&address, sizeof address) ? errno : 0;
+    }
+    umask(mask);
+    if (!failed && listen(fd, 4)) {
+        failed = errno;
+    }
+    return !failed || error_set(err, "%s", strerror(failed));
+}
+
+static int listener_to_close = -1;
+
+static void forked_child(void)
+{
+    if (listener_to_close >= 0) {
+        close(listener_to_close);
+        listener_to_close = -1;
+    }
+}
+
+static bool start_thread(struct monitor *monitor)
+{
+    sigset_t all, old;
+    pthread_t id;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    bool ok = pthread_create(&id, NULL, thread, monitor) == 0;
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (ok) {
+        pthread_detach(id);
+    }
+    return ok;
+}
+
+bool monitor_listen(struct monitor *monitor, const char *path, struct error *err)
+{
+    monitor->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool ok = monitor->listener >= 0 ? bind_to(monitor->listener, path, err)
+                                     : error_set(err, "%s", strerror(errno));
+    if (ok) {
+        monitor->path = mem_string(path);
+        listener_to_close = monitor->listener;
+        pthread_atfork(NULL, NULL, forked_child);
+        ok = start_thread(monitor) || error_set(err, "a thread cannot be started");
+    }
+    return ok || error_prefix(err, "-monitor unix:%s: ", path);
+}

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Dispatch of system calls: registers to a row of syscalls.def, and the result back; what most rows
+ * need (`pass`), and what the kernel will write where. */
+#include <errno.h>
+#include <linux/audit.h>
+#include <linux/futex.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "user/access.h"
+#include "user/internal.h"
+#include "user/seccomp.h"
+#include "user/signals.h"
+#include "user/syscalls.h"
+
+#include "trace-user.h"
+
+/* --- the tables --- */
+
+static const struct user_syscall rows[USER_SYSCALL_MAX] = {
+#define KINDS(a, b, c, d, e, f, ...)                                                             \
+    {                                                                                            \
+        USER_KIND_##a, USER_KIND_##b, USER_KIND_##c, USER_KIND_##d, USER_KIND_##e, USER_KIND_##f \
+    }
+#define SYS(number, name, how, result, sleeps, ...)        \
+    [number] = {#name, call_##how, #result[0], #sleeps[0], \
+                KINDS(__VA_ARGS__, NONE, NONE, NONE, NONE, NONE, NONE)},
+#include "user/syscalls.def"
+#undef SYS
+#undef KINDS
+};
+
+enum writes { NO, FIXED, NEXT, BEFORE, INT, IOV, MSG, MMSG };
+
+static const struct {
+    uint8_t writes; /* enum writes */
+    uint16_t size;
+} kinds[USER_KIND_COUNT] = {
+#define KIND(name, show, writes, size) {writes, size},
+#include "user/syscall_kinds.def"
+#undef KIND
+};
+
+const struct user_syscall *user_syscall_row(uint64_t number)
+{
+    return number < USER_SYSCALL_MAX && rows[number].name ? &rows[number] : NULL;
+}
+
+/* --- what the kernel writes --- */
+
+enum {
+    VECTORS_MAX = 1024,    /* UIO_MAXIOV */
+    SMALL = 8,             /* a word that some kinds have beside their array */
+    COUNT_MAX = INT32_MAX, /* more the kernel refuses */
+};
+
+static void unwatch_vectors(struct user *user, uint64_t address, uint64_t count)
+{
+    struct iovec vector;
+
+    for (uint64_t i = 0; i < count && i < VECTORS_MAX; i++) {
+        if (!user_copy_in(&vector, address + i * sizeof vector, sizeof vector)) {
+            return;
+        }
+        user_unwatch(user, (uint64_t)(uintptr_t)vector.iov_base, vector.iov_len);
+    }
+}
+
+static void unwatch_message(struct user *user, uint64_t address)
+{
+    struct msghdr message;
+
+    if (user_copy_in(&message, address, sizeof message)) {
+        user_unwatch(user, (uint64_t)(uintptr_t)message.msg_name, message.msg_namelen);
+        user_unwatch(user, (uint64_t)(uintptr_t)message.msg_control, message.msg_controllen);
+        unwatch_vectors(user, (uint64_t)(uintptr_t)message.msg_iov, message.msg_iovlen);
+        user_unwatch(user, address, sizeof message);
+    }
+}
+
+static void unwatch_messages(struct user *user, uint64_t address, uint64_t count)
+{
+    for (uint64_t i = 0; i < count && i < VECTORS_MAX; i++) {
+        unwatch_message(user, address + i * sizeof(struct mmsghdr));
+    }
+    user_unwatch(user, address,
+                 (count < VECTORS_MAX ? count : VECTORS_MAX) * sizeof(struct mmsghdr));
+}
+
+static uint64_t times(uint64_t count, uint64_t size)
+{
+    return (count < COUNT_MAX ? count : COUNT_MAX) * size + SMALL;
+}
+
+static void unwatch_argument(struct user *user, const struct user_call *call, unsigned i,
+                             unsigned kind)
+{
+    uint64_t address = call->args[i], next = i + 1 < USER_SYSCALL_ARGS ? call->args[i + 1] : 0;
+    uint64_t size = kinds[kind].size;
+    uint32_t length;
+
+    switch (kinds[kind].writes) {
+    case FIXED: user_unwatch(user, address, size); break;
+    case NEXT: user_unwatch(user, address, times(next, size)); break;
+    case BEFORE: user_unwatch(user, address, times(i ? call->args[i - 1] : 0, size)); break;
+    case INT:
+        if (user_copy_in(&length, next, sizeof length)) {
+            user_unwatch(user, address, times(length, size));
+        }
+        break;
+    case IOV: unwatch_vectors(user, address, next); break;
+    case MSG: unwatch_message(user, address); break;
+    case MMSG: unwatch_messages(user, address, next); break;
+    default: break;
+    }
+}
+
+void user_call_outputs(struct user_thread *thread, const struct user_call *call)
+{
+    const struct user_syscall *row = &rows[call->number];
+
+    for (unsigned i = 0; i < USER_SYSCALL_ARGS; i++) {
+        if (kinds[row->kind[i]].writes != NO && call->args[i]) {
+            unwatch_argument(thread->user, call, i, row->kind[i]);
+        }
+    }
+}
+
+/* --- descriptors of ours --- */
+
+static bool has_our_descriptor(const struct user_call *call)
+{
+    const struct user_syscall *row = &rows[call->number];
+
+    for (unsigned i = 0; i < USER_SYSCALL_ARGS; i++) {
+        if ((row->kind[i] == USER_KIND_FD || row->kind[i] == USER_KIND_AT_FD) &&
+            user_descriptor_is_ours((int)call->args[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* --- calls --- */
+
+int64_t user_call_host(struct user_thread *thread, uint64_t number, const uint64_t args[6])
+{
+    int64_t result = user_call_raw(&thread->attention, number, args);
+
+    if (result == USER_CALL_RESTART) {
+        thread->restart = USER_RESTART_BEGIN;
+        return -EINTR;
+    }
+    if (result == -EINTR && thread->sleeps != '_') {
+        thread->restart = USER_RESTART_EINTR;
+    }
+    return result;
+}
+
+USER_CALL(pass)
+{
+    if (has_our_descriptor(call)) {
+        return -EBADF;
+    }
+    user_call_outputs(thread, call);
+    return user_call_host(thread, call->number, call->args);
+}
+
+USER_CALL(nosys)
+{
+    (void)thread;
+    (void)call;
+    return -ENOSYS;
+}
+
+USER_CALL(futex)
+{
+    enum { COMMAND = FUTEX_CMD_MASK };
+    int command = (int)call->args[1] & COMMAND;
+
+    if (command == FUTEX_WAKE_OP || command == FUTEX_CMP_REQUEUE_PI) {
+        user_unwatch(thread->user, call->args[4], sizeof(uint32_t));
+    }
+    user_unwatch(thread->user, call->args[0], sizeof(uint32_t));
+    return user_call_host(thread, call->number, call->args);
+}
+
+/* --- showing --- */
+
+static size_t read_guest(void *opaque, uint64_t address, void *to, size_t size)
+{
+    (void)opaque;
+    return user_copy_some(to, address, size);
+}
+
+static void show(const struct user_thread *thread, const struct user_call *call,
+                 const int64_t *result)
+{
+    char room[1024];
+    struct strbuf line;
+
+    strbuf_init_in(&line, room, sizeof room);
+    strbuf_printf(&line, "%d ", (int)thread->tid);
+    user_strace(&line, call->number, call->args, result, read_guest, NULL);
+    if (!result) {
+        strbuf_puts(&line, " = ?");
+    }
+    strbuf_putc(&line, '\n');
+    log_text(line.data, line.len);
+    strbuf_free(&line);
+}
+
+/* Calls that do not come back, or with everything changed, are shown before. */
+static bool is_shown_before(const struct user_syscall *row)
+{
+    return row->result == 'N' || row->carry_out == call_execve || row->carry_out == call_execveat;
+}
+
+void user_tell_once(enum user_told what, const char *sentence)
+{
+    static uint32_t told;
+    static const char name[] = "vitrine-user: ";
+    char text[512];
+
+    if (!(__atomic_fetch_or(&told, 1u << what, __ATOMIC_RELAXED) >> what & 1)) {
+        int length = snprintf(text, sizeof text, "%s%s", name, sentence);
+        log_text(text, (size_t)length);
+    }
+}
+
+/* --- dispatch --- */
+
+static bool allowed(struct user_thread *thread, const struct user_call *call, int64_t *result)
+{
+    struct seccomp_data data = {
+        .nr = (int)call->number,
+        .arch = AUDIT_ARCH_X86_64,
+        .instruction_pointer = thread->cpu->state.pc,
+    };
+
+    memcpy(data.args, call->args, sizeof data.args);
+    return user_seccomp_allows(thread, &data, result);
+}
+
+static int64_t carry_out(struct user_thread *thread, struct user_call *call, bool strace)
+{
+    const struct user_syscall *row = user_syscall_row(call->number);
+
+    if (!row) {
+        return -ENOSYS;
+    }
+    if (strace && is_shown_before(row)) {
+        show(thread, call, NULL);
+    }
+    thread->sleeps = row->sleeps;
+    return row->carry_out(thread, call);
+}
+
+void user_syscall(struct user_thread *thread)
+{
+    struct ir_state *state = &thread->cpu->state;
+    const uint64_t *reg = state->reg;
+    struct user_call call = {
+        .number = (uint32_t)reg[X86_RAX], /* the kernel looks at no more */
+        .args = {reg[X86_RDI], reg[X86_RSI], reg[X86_RDX], reg[X86_R10], reg[X86_R8], reg[X86_R9]},
+    };
+    const struct user_call asked = call;
+    bool strace = thread->user->options.strace;
+    int64_t result = 0;
+
+    thread->restart_number = reg[X86_RAX];
+    trace_guest_user_syscall(thread->vcpu, call.number, call.args[0], call.args[1], call.args[2],
+                             call.args[3], call.args[4], call.args[5], 0, 0);
+    if (thread->seccomp && !allowed(thread, &call, &result)) {
+        strace = false;
+    } else {
+        result = carry_out(thread, &call, strace);
+    }
+    state->reg[X86_RAX] = (uint64_t)result;
+    trace_guest_user_syscall_ret(thread->vcpu, asked.number, (uint64_t)result);
+    if (strace && thread->restart != USER_RESTART_BEGIN) {
+        const struct user_syscall *row = user_syscall_row(asked.number);
+        if (!row || !is_shown_before(row) || (row->result != 'N' && result < 0)) {
+            show(thread, &asked, &result);
+        }
+    }
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Our engine: one for each set of switches, made when first used. One thread.
+ */
+#ifndef DIFFERENTIAL_ENGINE_SIDE_H
+#define DIFFERENTIAL_ENGINE_SIDE_H
+
+#include <stdint.h>
+
+#include "guest/x86/x86.h"
+#include "machine.h"
+
+/* Number of sets of switches, and their names: "none", "nochain" and so on. */
+unsigned engine_side_count(void);
+const char *engine_side_name(unsigned number);
+
+/* What the guest's CPU has: static. */
+const struct x86_features *engine_side_features(void);
+
+/* Runs the code at in->rip until it raises an exception. An event other than a fault is told as a
+ * fault whose signal is 0 and whose code is the enum vcpu_event. */
+void engine_side_run(unsigned number, const struct machine *in, struct outcome *out);
+
+/* The code in [start, end) is about to change. */
+void engine_side_forget(uint64_t start, uint64_t end);
+
+/* Called where a signal was not the guest's; must not return. */
+void engine_side_on_crash(void (*crash)(int signal, uint64_t pc, uint64_t address));
+
+#endif

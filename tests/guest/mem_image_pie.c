@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * An image linked position independent, dynamically: see image.h. */
+#include "image.h"
+
+int main(int argc, char **argv)
+{
+    return image_main(argc, argv);
+}

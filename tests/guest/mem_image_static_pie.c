@@ -1,0 +1,10 @@
+/* build: static-pie */
+/* SPDX-License-Identifier: MIT
+ *
+ * An image linked static-pie: see image.h. */
+#include "image.h"
+
+int main(int argc, char **argv)
+{
+    return image_main(argc, argv);
+}
