@@ -15,10 +15,12 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/descriptor.h"
 #include "base/memory.h"
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static _Thread_local bool inside; /* this thread has it: a signal handler logs without */
+static _Thread_local bool inside;    /* this thread has it: a signal handler logs without */
+static int standard = STDERR_FILENO; /* or a copy of it, see log_keep_standard() */
 static int descriptor = STDERR_FILENO;
 static bool timestamps;
 
@@ -73,7 +75,7 @@ static char *expand(const char *name)
 
 bool log_set_file(const char *name, struct error *err)
 {
-    int fd = STDERR_FILENO;
+    int fd = standard;
     if (name) {
         const bool append = name[0] == '+';
         char *path = expand(name + append);
@@ -83,7 +85,8 @@ bool log_set_file(const char *name, struct error *err)
                              "that may stand in it)",
                              name);
         }
-        fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | (append ? 0 : O_TRUNC), 0600);
+        fd = descriptor_own(
+            open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | (append ? 0 : O_TRUNC), 0600));
         if (fd < 0) {
             error_set(err, "Error opening logfile %s: %s", path, strerror(errno));
             free(path);
@@ -98,10 +101,22 @@ bool log_set_file(const char *name, struct error *err)
     if (locked) {
         unlock(cancel);
     }
-    if (old != STDERR_FILENO) {
+    if (old != standard) {
         close(old);
     }
     return true;
+}
+
+void log_keep_standard(void)
+{
+    int copy = descriptor_own(fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0));
+
+    if (copy >= 0) {
+        if (descriptor == standard) {
+            descriptor = copy;
+        }
+        standard = copy;
+    }
 }
 
 void log_set_timestamps(bool on)

@@ -18,6 +18,10 @@
  * template: X". */
 bool log_set_file(const char *name, struct error *err);
 
+/* The log's own copy of standard error, for a program whose descriptors others close and exchange.
+ * Before other threads. */
+void log_keep_standard(void);
+
 /* Writes text as it is; it ends in a newline. */
 void log_text(const char *text, size_t len);
 

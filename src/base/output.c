@@ -15,6 +15,7 @@
 #include <unistd.h>
 #include <zstd.h>
 
+#include "base/descriptor.h"
 #include "base/digits.h"
 #include "base/memory.h"
 
@@ -57,8 +58,10 @@ static bool ends_in_zst(const char *path)
 struct output *output_open(const char *path, struct error *err)
 {
     bool standard = !strcmp(path, "-");
-    int fd = standard ? STDOUT_FILENO
-                      : open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0600);
+    int fd =
+        standard
+            ? STDOUT_FILENO
+            : descriptor_own(open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0600));
     if (fd < 0) {
         error_set(err, "%s: cannot be created: %s", path, strerror(errno));
         return NULL;

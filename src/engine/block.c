@@ -249,11 +249,10 @@ static bool source_at(struct engine *engine, uint64_t pc, struct source *source)
     return true;
 }
 
-/* Puts the operations that the engine wants at the head of the block in front of the guest's, behind
- * STREAM_OPEN, which may leave and come again. */
+/* Puts the operations that the engine wants at the head of the block in front of all others. */
 static void plant_head(struct ir_block *ir, const struct ir_op *op, unsigned count)
 {
-    unsigned at = ir->op_count > 1 && ir->op[1].op == IR_STREAM_OPEN ? 2 : 1;
+    const unsigned at = 1; /* behind the mark of the first instruction */
 
     memmove(&ir->op[at + count], &ir->op[at], (ir->op_count - at) * sizeof(*op));
     memcpy(&ir->op[at], op, count * sizeof(*op));
@@ -271,6 +270,7 @@ static void plant(struct engine *engine, struct ir_block *ir, const struct sourc
     if (engine->options.count)
         kinds |= 1u << COUNTED_INSTRUCTIONS;
     engine->group_counted[engine->code->block_count] = (uint8_t)kinds;
+    engine->group_run[engine->code->block_count] = engine->probe_site_count;
     probes_plant(engine, ir, set & ~SET_STEP);
     if (source->checked || engine->options.self_check) {
         ir->source = engine->source;
@@ -375,6 +375,7 @@ static struct block *record_block(struct engine *engine, unsigned index, uint32_
         .points = entry->points,
         .set = set,
         .counted = engine->group_counted[index],
+        .run_first = engine->group_run[index],
         .bytes = (uint16_t)bytes,
         .insns = (uint8_t)insn_count,
     };

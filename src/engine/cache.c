@@ -48,6 +48,13 @@ static void keep_from_children(struct engine *engine)
     madvise((void *)(uintptr_t)engine->exec, engine->cache_size, MADV_DONTFORK);
 }
 
+/* The mappings keep the memory; a descriptor would be in the guest's way. */
+static void close_memfd(struct engine *engine)
+{
+    close(engine->memfd);
+    engine->memfd = -1;
+}
+
 bool cache_new(struct engine *engine, struct error *err)
 {
     void *exec;
@@ -69,6 +76,7 @@ bool cache_new(struct engine *engine, struct error *err)
         return error_set(err, "translated code cannot be mapped: %s", strerror(errno));
     }
     engine->exec = (uint64_t)(uintptr_t)exec;
+    close_memfd(engine);
     keep_from_children(engine);
     cache_reset(engine);
     engine->glue_size = engine->used;
@@ -79,7 +87,6 @@ void cache_free(struct engine *engine)
 {
     munmap(engine->write, engine->cache_size);
     munmap((void *)(uintptr_t)engine->exec, engine->cache_size);
-    close(engine->memfd);
 }
 
 uint8_t *cache_writable(const struct engine *engine, uint64_t exec)
@@ -161,7 +168,6 @@ void engine_fork_child(struct engine *engine, struct vcpu *self)
     void *view[2];
 
     forget_others(engine, self);
-    close(engine->memfd);
     engine->memfd = copied ? engine->fork_memfd : new_memfd(engine->cache_size);
     engine->fork_memfd = -1;
     view[0] = mmap(engine->write, engine->cache_size, PROT_READ | PROT_WRITE,
@@ -170,6 +176,7 @@ void engine_fork_child(struct engine *engine, struct vcpu *self)
                    MAP_SHARED | MAP_FIXED, engine->memfd, 0);
     if (engine->memfd < 0 || view[0] == MAP_FAILED || view[1] == MAP_FAILED)
         bug("a forked child has no memory for translated code: %s", strerror(errno));
+    close_memfd(engine);
     keep_from_children(engine);
     if (!copied)
         engine_flush(engine);

@@ -78,6 +78,7 @@ struct block {
     uint32_t incoming;       /* first site that is linked to it, +1; 0: none */
     uint32_t set;            /* number of the probe set it was made for */
     uint8_t counted;         /* set of 1 << enum counted */
+    uint32_t run_first;      /* site of its run of stream records */
     uint16_t bytes;
     uint8_t insns;
     bool dead;
@@ -149,6 +150,7 @@ struct engine {
     struct ir_code *code;
     uint64_t group_pc[IR_GROUP_BLOCKS];
     uint8_t group_counted[IR_GROUP_BLOCKS];
+    uint32_t group_run[IR_GROUP_BLOCKS];
     uint8_t source[SOURCE_BYTES]; /* guest bytes of the block that is being made */
 
     /* probes.c */

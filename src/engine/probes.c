@@ -51,6 +51,23 @@ static bool has_filters(uint32_t mask)
     return false;
 }
 
+uint32_t probes_only_counted(void)
+{
+    uint32_t set = 0;
+
+    for (unsigned i = 0; i < PROBE_COUNT; i++)
+        if (trace_only_counted(events[i]))
+            set |= 1u << i;
+    return set;
+}
+
+void probes_count(const uint64_t count[PROBE_COUNT])
+{
+    for (unsigned i = 0; i < PROBE_COUNT; i++)
+        if (count[i] > 0)
+            trace_count_add(events[i], count[i]);
+}
+
 /* Of a set, those that follow from how often blocks are executed, and whose listeners want to know
  * no more: no records are made for them. */
 static uint32_t only_counted(uint32_t mask)
@@ -200,6 +217,8 @@ struct planting {
     uint32_t size;
     unsigned insn;
     unsigned words;   /* of the stream so far, at most */
+    unsigned records; /* sites so far */
+    bool choices;     /* which records are made is not known beforehand */
     unsigned temps;   /* values used in this instruction, from TEMPS on */
     unsigned labels;  /* labels used in this instruction */
     struct engine_filter_place place;
@@ -354,8 +373,9 @@ static struct probe_site *new_site(struct planting *p, enum guest_probe probe, u
         .probe = (uint8_t)probe,
         .words = (uint8_t)words,
     };
-    put(p, IR_STREAM_CONST)->imm = engine->probe_site_count++;
+    put(p, IR_STREAM_CONST)->imm = IR_STREAM_HEADER(engine->probe_site_count++, 1);
     p->words += 1 + words;
+    p->records++;
     return site;
 }
 
@@ -441,6 +461,7 @@ static void before_access(struct planting *p, unsigned native, enum ir_access ki
         put(p, IR_STREAM_CLOSE);
         return;
     }
+    p->choices = true;
     op = put(p, IR_ADDRESS);
     op->native = (uint16_t)native;
     op->reg = kind;
@@ -616,6 +637,35 @@ static void finish_opens(struct ir_block *ir, unsigned words)
     ir->op_count = kept;
 }
 
+/* All records of the block are one run: no headers but one, nothing to close. */
+static void make_run(struct engine *engine, struct ir_block *ir, const struct planting *p)
+{
+    uint32_t first = engine->probe_site_count - p->records;
+    struct probe_site *site = &engine->probe_site[first];
+    unsigned kept = 0;
+
+    site->run_records = (uint16_t)p->records;
+    site->run_words = (uint16_t)(p->words - p->records);
+    for (unsigned i = 0; i < p->records; i++)
+        site->run_count[site[i].probe]++;
+
+    for (unsigned i = 0; i < ir->op_count; i++) {
+        struct ir_op *op = &ir->op[i];
+
+        if (op->op == IR_STREAM_CLOSE)
+            continue;
+        if (op->op == IR_STREAM_CONST)
+            op->op = IR_STREAM_RECORD;
+        if (op->op == IR_STREAM_OPEN) {
+            op->cond = 1;
+            op->reg = first;
+            op->imm++; /* the header */
+        }
+        ir->op[kept++] = *op;
+    }
+    ir->op_count = kept;
+}
+
 bool probes_each_access(const struct engine *engine, uint32_t set)
 {
     return engine->set_mask[set] & (1u << PROBE_MEM_BEFORE | 1u << PROBE_MEM_AFTER);
@@ -647,6 +697,7 @@ void probes_plant(struct engine *engine, struct ir_block *ir, uint32_t set)
         case IR_JUMP: plant_jump(&p, op); break;
         case IR_JUMP_TARGET: plant_jump_target(&p, op); break;
         case IR_ANCHOR: /* what follows may come again */
+            p.choices = true;
             copy(&p, op);
             put(&p, IR_STREAM_OPEN);
             break;
@@ -654,4 +705,7 @@ void probes_plant(struct engine *engine, struct ir_block *ir, uint32_t set)
         }
     }
     finish_opens(ir, p.words);
+    if (!p.choices && !planted(&p, PROBE_BRANCH) && !planted(&p, PROBE_MEM_AFTER) &&
+        p.records > 0 && p.records <= IR_STREAM_RECORDS_MAX)
+        make_run(engine, ir, &p);
 }

@@ -11,7 +11,12 @@
  * translated code for a reason that can be seen in traces, its thread goes through the buffer and
  * hands each record to its listeners.
  *
- *     | site | address |  site | site | address | value ... |      ^ state.stream      | guard page
+ *     | header | address |  header | header | address | value ... |     ^ state.stream     | guard page
+ *
+ * The header is IR_STREAM_HEADER: a first site, and how many follow it; their words come behind it in
+ * order. In most blocks all records are one run with one header (host/x64/stream_run.c); where it is
+ * not known beforehand which will be made, because a filter is asked or there are several ways, each
+ * has its own.
  *
  * A block begins with a store to where its last word could come to lie; that touches the guard page
  * if there is no room. The handler of the fault empties the buffer (firing probes is
@@ -47,7 +52,8 @@ enum guest_probe {
 
 enum {
     STREAM_BYTES = 256 << 10,
-    PROBE_SITES_MAX = 1 << 20,
+    PROBE_SITE_BITS = 20,
+    PROBE_SITES_MAX = 1 << PROBE_SITE_BITS,
     PROBE_SETS_MAX = 4096,
 };
 
@@ -62,6 +68,9 @@ struct probe_site {
     uint8_t words;   /* dynamic words behind the site's number */
     uint8_t taken;   /* BRANCH */
     uint8_t bytes;   /* MEM_AFTER: of the value */
+    /* Of the first site of a run: all of it, when the block is not left early. */
+    uint16_t run_records, run_words;
+    uint16_t run_count[PROBE_COUNT]; /* how many are of which probe */
 };
 
 /* Makes the room for sites, and begins to follow who listens. */
@@ -85,12 +94,20 @@ bool probes_full(const struct engine *engine);
 /* Forgets all sites: no block has them any more, no stream mentions them. */
 void probes_reset(struct engine *engine);
 
+/* The probes whose listeners only count, as a set; and counts for them. Any thread. */
+uint32_t probes_only_counted(void);
+void probes_count(const uint64_t count[PROBE_COUNT]);
+
 /* The stream buffer of a vCPU; false: no memory. */
 bool stream_new(struct vcpu *vcpu);
 void stream_free(struct vcpu *vcpu);
 /* Hands what is in the buffer to the listeners and empties it. The vCPU's thread, outside
  * translated code or in the handler of a fault in it. */
 void stream_flush(struct vcpu *vcpu);
+/* A block was left in the middle of a run: what it has recorded so far counts. */
+struct block;
+struct ir_point;
+void stream_cut(struct vcpu *vcpu, const struct block *block, const struct ir_point *point);
 /* True if the address is in the guard page. Async-signal-safe. */
 bool stream_guards(const struct vcpu *vcpu, uint64_t address);
 

@@ -53,6 +53,7 @@ static void come_out_at_boundary(struct vcpu *vcpu, void *ucontext)
             counts_correct(vcpu, block, point.insn, false);
         engine->host->context_step(ucontext, false);
         engine->host->context_recover(ucontext, vcpu->state, &point);
+        stream_cut(vcpu, block, &point);
         engine->host->context_go(ucontext, engine->glue.redirect);
         return;
     }
@@ -92,6 +93,7 @@ static enum engine_signal fault(struct vcpu *vcpu, int signal, const siginfo_t *
     vcpu->stepping = false;
     engine->host->context_step(ucontext, false);
     engine->host->context_recover(ucontext, vcpu->state, &point);
+    stream_cut(vcpu, block, &point);
     vcpu->state->pc = block->pc + block->insn[point.insn + (behind ? 1 : 0)];
     counts_correct(vcpu, block, point.insn + (behind ? 1u : 0), !behind);
     vcpu->fault = (struct vcpu_fault){

@@ -72,20 +72,47 @@ static void fire(const struct probe_site *site, const uint64_t *word)
     }
 }
 
+void stream_cut(struct vcpu *vcpu, const struct block *block, const struct ir_point *point)
+{
+    if (point->records == 0)
+        return;
+    *vcpu->state->stream = IR_STREAM_HEADER(block->run_first, point->records);
+    vcpu->state->stream += point->words;
+}
+
 void stream_flush(struct vcpu *vcpu)
 {
     const uint64_t *word = vcpu->stream;
     const uint64_t *end = vcpu->state->stream;
+    uint32_t counted = probes_only_counted();
+    bool all_counted = (vcpu->engine->set_mask[vcpu->set & ~SET_STEP] & ~counted) == 0;
+    uint64_t count[PROBE_COUNT] = {0};
+    unsigned n = 0;
 
-    for (unsigned n = 0; word < end; n++) {
-        const struct probe_site *site = &vcpu->engine->probe_site[*word];
+    while (word < end) {
+        const struct probe_site *site = &vcpu->engine->probe_site[*word & (PROBE_SITES_MAX - 1)];
+        uint64_t records = *word++ >> PROBE_SITE_BITS;
 
-        if (n % TIME_STEP == 0)
-            trace_batch_time = clock_monotonic();
-        engine_filter_pc = site->pc;
-        fire(site, word + 1);
-        word += 1 + site->words;
+        if (all_counted && records == site->run_records && records > 0) {
+            for (unsigned i = 0; i < PROBE_COUNT; i++)
+                count[i] += site->run_count[i];
+            word += site->run_words;
+            continue;
+        }
+        for (; records > 0; records--, site++) {
+            if (counted >> site->probe & 1) {
+                count[site->probe]++;
+                word += site->words;
+                continue;
+            }
+            if (n++ % TIME_STEP == 0)
+                trace_batch_time = clock_monotonic();
+            engine_filter_pc = site->pc;
+            fire(site, word);
+            word += site->words;
+        }
     }
     trace_batch_time = 0;
+    probes_count(count);
     vcpu->state->stream = vcpu->stream;
 }

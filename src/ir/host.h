@@ -44,7 +44,12 @@ struct ir_point {
     uint16_t saved; /* registers whose guest value is in state.reg, a set */
     uint8_t insn;   /* guest instruction of the block */
     uint8_t flags;  /* enum ir_point_flag */
+    uint16_t records, words; /* of a run of stream records: so far, and not yet in state.stream */
 };
+
+/* The header of a run of records: the first site (20 bits), and how many. */
+#define IR_STREAM_HEADER(first, records) ((uint64_t)(records) << 20 | (first))
+enum { IR_STREAM_RECORDS_MAX = 2047 }; /* so that the header is a positive 32-bit number */
 
 struct ir_entry {
     uint32_t start;        /* offset of the block's code, indirect entry included */

@@ -53,11 +53,14 @@ enum ir_op_flag {
     _(BRANCH_ZERO,   "branch_zero",    0, 1,  IR_CLOBBERS)   /* to label imm if in[0] is 0       */ \
     _(BRANCH,        "branch",         0, 0,  0)             /* to label imm                     */ \
     /* repetition within one guest instruction; the state is the guest's at each */                \
-    _(ANCHOR,        "anchor",         0, 0,  0)             /* imm: number                      */ \
+    _(ANCHOR,        "anchor",         0, 0,  0)             /* imm: number; reg: ir_anchor_kind */ \
     _(ANCHOR_JUMP,   "anchor_jump",    0, 0,  0)             /* to anchor imm: reg, see below    */ \
     /* counting and records of guest probes */                                                     \
     _(COUNT,         "count",          0, 0,  IR_CLOBBERS)   /* state word at `reg` += imm       */ \
-    _(STREAM_OPEN,   "stream_open",    0, 0,  0)             /* room for imm words?              */ \
+    _(STREAM_OPEN,   "stream_open",    0, 0,  0)             /* room for imm words? cond 1: all  */ \
+                                                             /* that follows is one run, from    */ \
+                                                             /* site reg on                      */ \
+    _(STREAM_RECORD, "stream_record",  0, 0,  0)             /* of a run: the next site's        */ \
     _(STREAM_CONST,  "stream_const",   0, 0,  0)             /* imm, the next word               */ \
     _(STREAM_VALUE,  "stream_value",   0, 1,  0)             /* in[0], the next word             */ \
     _(STREAM_ADDRESS,"stream_address", 0, 0,  0)             /* address of native's memory: reg  */ \
@@ -102,6 +105,12 @@ enum ir_access {
     IR_ACCESS_SOURCE,      /* of a string instruction */
     IR_ACCESS_DESTINATION, /* of a string instruction, or of a masked store */
     IR_ACCESS_TABLE,       /* XLAT */
+};
+
+/* What an ANCHOR is. */
+enum ir_anchor_kind {
+    IR_ANCHOR_PLACE, /* only where jumps lead */
+    IR_ANCHOR_AGAIN, /* here the state is that of the instruction's beginning: it may be interrupted */
 };
 
 /* When an ANCHOR_JUMP jumps. */

@@ -64,7 +64,10 @@ static void print_rest(const struct ir_block *block, const struct ir_op *op, str
     case IR_STREAM_CONST:
     case IR_STREAM_MEMORY:
     case IR_STREAM_SKIP:
-    case IR_JUMP_LOOP: strbuf_printf(text, " $0x%lx", imm); break;
+    case IR_JUMP_LOOP:
+        strbuf_printf(text, "%s $0x%lx",
+                      ir_op_outputs(op->op) || ir_op_inputs(op->op) ? "," : "", imm);
+        break;
     default: break;
     }
 }

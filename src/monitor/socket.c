@@ -12,6 +12,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/descriptor.h"
 #include "base/memory.h"
 #include "monitor/internal.h"
 
@@ -78,7 +79,7 @@ static void *thread(void *opaque)
     struct monitor *monitor = opaque;
 
     for (;;) {
-        int fd = accept4(monitor->listener, NULL, NULL, SOCK_CLOEXEC);
+        int fd = descriptor_own(accept4(monitor->listener, NULL, NULL, SOCK_CLOEXEC));
         if (fd < 0 && (errno == EINTR || errno == ECONNABORTED)) {
             continue;
         }
@@ -159,7 +160,7 @@ static bool start_thread(struct monitor *monitor)
 
 bool monitor_listen(struct monitor *monitor, const char *path, struct error *err)
 {
-    monitor->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    monitor->listener = descriptor_own(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
     bool ok = monitor->listener >= 0 ? bind_to(monitor->listener, path, err)
                                      : error_set(err, "%s", strerror(errno));
     if (ok) {

@@ -15,6 +15,7 @@
 #include "trace/probe/control.h"
 #include "user/internal.h"
 #include "user/loader.h"
+#include "user/seccomp.h"
 
 enum { PATH_ROOM = 4096 };
 
@@ -66,8 +67,10 @@ static int refuse(const struct user *user, const char *path, char *const *argv)
     return ok ? 0 : error;
 }
 
-/* OURSELVES OPTIONS -0 ARGV0 -- PATH ARGS */
-static char **child_arguments(const struct user *user, const char *path, char *const *argv)
+/* OURSELVES OPTIONS [-seccomp FILTERS] -0 ARGV0 -- PATH ARGS. `filters`: text of a descriptor, or
+ * "". */
+static char **child_arguments(const struct user *user, const char *path, char *const *argv,
+                              char *filters)
 {
     size_t count = 0, words = 0, n = 0;
 
@@ -77,10 +80,14 @@ static char **child_arguments(const struct user *user, const char *path, char *c
     while (user->options.words && user->options.words[words]) {
         words++;
     }
-    char **all = mem_alloc((words + count + 8) * sizeof *all);
+    char **all = mem_alloc((words + count + 10) * sizeof *all);
     all[n++] = user->self_path ? user->self_path : (char *)"vitrine-user";
     for (size_t i = 0; i < words; i++) {
         all[n++] = user->options.words[i];
+    }
+    if (*filters) {
+        all[n++] = (char *)"-seccomp";
+        all[n++] = filters;
     }
     all[n++] = (char *)"-0";
     all[n++] = count ? argv[0] : (char *)"";
@@ -116,7 +123,12 @@ int64_t user_exec(struct user *user, int dirfd, const char *path, char *const *a
     }
     error = refuse(user, file, argv);
     if (!error) {
-        char **all = child_arguments(user, file, argv);
+        char filters[16] = "";
+        int filters_fd = user_seccomp_save(user_self());
+        if (filters_fd >= 0) {
+            snprintf(filters, sizeof filters, "%d", filters_fd);
+        }
+        char **all = child_arguments(user, file, argv, filters);
         trace_file_flush();
         execve("/proc/self/exe", all, envp);
         error = errno;
@@ -125,6 +137,9 @@ int64_t user_exec(struct user *user, int dirfd, const char *path, char *const *a
             error = errno;
         }
         free(all);
+        if (filters_fd >= 0) {
+            close(filters_fd);
+        }
     }
     if (kept >= 0) {
         close(kept);

@@ -16,9 +16,9 @@
 #include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/descriptor.h"
 #include "base/memory.h"
 #include "user/internal.h"
 #include "user/loader.h"
@@ -260,23 +260,6 @@ static void note_bounds(struct user_image *image, const struct elf_file *elf, ui
     image->brk = bias + elf->end;
 }
 
-/* A descriptor of ours that the guest's numbers do not reach, as far as its limit allows. */
-static int hide(int fd)
-{
-    struct rlimit limit;
-    int high = -1;
-
-    if (!getrlimit(RLIMIT_NOFILE, &limit)) {
-        const uint64_t most = limit.rlim_cur < 65536 ? limit.rlim_cur : 65536;
-        high = most > 64 ? fcntl(fd, F_DUPFD_CLOEXEC, (int)most - 32) : -1;
-    }
-    if (high < 0) {
-        return fd;
-    }
-    close(fd);
-    return high;
-}
-
 static char *path_of(int fd, const char *otherwise)
 {
     char link[64], path[4096];
@@ -318,7 +301,7 @@ bool user_load(struct user *user, struct error *err)
         return error_prefix(err, "%s: ", program->path);
     }
     image->path = path_of(program->fd, program->path);
-    image->exe_fd = hide(program->fd);
+    image->exe_fd = descriptor_own(program->fd);
     program->fd = -1;
     free_plan(user);
     user_proc_begin(user);

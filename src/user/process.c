@@ -13,6 +13,7 @@
 #include <linux/sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -157,9 +158,45 @@ static void child_of_fork(struct user_thread *thread, const struct user_clone *c
     }
 }
 
+/* A child that shares our descriptors takes one of them over (the engine's copy of its code): its
+ * parent may not close it before. A word that both see; NULL where nobody has to wait. */
+static uint32_t *share_word(const struct user_clone *clone)
+{
+    void *word = clone->flags & CLONE_FILES ? mmap(NULL, USER_PAGE, PROT_READ | PROT_WRITE,
+                                                   MAP_SHARED | MAP_ANONYMOUS, -1, 0)
+                                            : MAP_FAILED;
+
+    return word == MAP_FAILED ? NULL : word;
+}
+
+static void tell_parent(uint32_t *word)
+{
+    if (word) {
+        __atomic_store_n(word, 1, __ATOMIC_SEQ_CST);
+        syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0);
+        munmap(word, USER_PAGE);
+    }
+}
+
+static void wait_for_child(uint32_t *word, int64_t pid)
+{
+    const struct timespec moment = {0, 10000000};
+
+    if (!word) {
+        return;
+    }
+    /* A child that is killed at once tells nothing. */
+    for (int tries = 0; pid > 0 && tries < 100 && !__atomic_load_n(word, __ATOMIC_SEQ_CST);
+         tries++) {
+        syscall(SYS_futex, word, FUTEX_WAIT, 0, &moment, NULL, 0);
+    }
+    munmap(word, USER_PAGE);
+}
+
 static int64_t user_fork(struct user_thread *thread, const struct user_clone *clone)
 {
     struct user *user = thread->user;
+    uint32_t *word = share_word(clone);
 
     user_signals_block();
     pthread_mutex_lock(&user->process_lock);
@@ -168,9 +205,11 @@ static int64_t user_fork(struct user_thread *thread, const struct user_clone *cl
     int64_t pid = host_fork(thread, clone);
     if (pid == 0) {
         child_of_fork(thread, clone);
+        tell_parent(word);
         user_signals_apply_mask(thread);
         return 0;
     }
+    wait_for_child(word, pid);
     user_memory_fork_parent(user);
     engine_fork_parent(user->engine);
     pthread_mutex_unlock(&user->process_lock);

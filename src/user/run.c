@@ -101,12 +101,15 @@ int user_run(struct user *user)
     }
     thread->is_main = true;
     thread->tid = gettid();
-    user_descriptors_init();
     user_thread_enter(thread);
     if (!user_signals_stack(thread) || !user_signals_init(user, thread, &err)) {
         error_prefix(&err, "vitrine-user: ");
         log_text(err.text, strlen(err.text));
         log_text("\n", 1);
+        return STATUS_CANNOT_START;
+    }
+    if (user->options.seccomp_fd && !user_seccomp_load(thread, user->options.seccomp_fd)) {
+        log_text("vitrine-user: -seccomp: no filters there\n", 40);
         return STATUS_CANNOT_START;
     }
     user_load_cpu(user, thread->cpu);

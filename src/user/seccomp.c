@@ -278,7 +278,7 @@ static int64_t add_filter(struct user_thread *thread, uint64_t flags, uint64_t a
     if (!user_copy_in(&from, address, sizeof from)) {
         return -EFAULT;
     }
-    if (from.len == 0 || from.len > BPF_MAXINSNS) {
+    if (!from.filter || from.len == 0 || from.len > BPF_MAXINSNS) {
         return -EINVAL;
     }
     if (!may_filter()) {

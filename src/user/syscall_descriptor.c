@@ -2,79 +2,27 @@
  *
  * Descriptors that are ours, and system calls about descriptors.
  *
- * What is open with FD_CLOEXEC before the guest begins is ours: descriptors that the guest inherits
- * have survived an execve(). The guest finds ours closed. A number that we have closed ourselves
- * and the guest has got since is told by the file behind it. */
-#include <dirent.h>
+ * Ours have high numbers (base/descriptor.h), and the guest finds them closed. It can see them in
+ * /proc/self/fd. */
 #include <errno.h>
-#include <fcntl.h>
+#include <limits.h>
 #include <linux/close_range.h>
 #include <linux/ioctl.h>
 #include <sched.h>
-#include <stdlib.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/descriptor.h"
 #include "user/access.h"
 #include "user/internal.h"
 #include "user/signals.h"
 #include "user/syscalls.h"
 
-enum { OURS_MAX = 64, IOCTL_WRITES = 4096, FCNTL_WRITES = 64 };
-
-static struct {
-    int fd;
-    dev_t device;
-    ino_t inode;
-} ours[OURS_MAX]; /* ascending; the process's, so that vfork()'s children have them too */
-static unsigned ours_count;
-
-void user_descriptor_add(int fd)
-{
-    struct stat status;
-    unsigned at = ours_count;
-
-    if (ours_count == OURS_MAX || fstat(fd, &status) != 0) {
-        return;
-    }
-    for (; at > 0 && ours[at - 1].fd > fd; at--) {
-        ours[at] = ours[at - 1];
-    }
-    ours[at].fd = fd;
-    ours[at].device = status.st_dev;
-    ours[at].inode = status.st_ino;
-    ours_count++;
-}
-
-void user_descriptors_init(void)
-{
-    DIR *folder = opendir("/proc/self/fd");
-
-    if (!folder) {
-        return;
-    }
-    for (const struct dirent *entry; (entry = readdir(folder));) {
-        int fd = atoi(entry->d_name);
-        int flags = entry->d_name[0] == '.' ? -1 : fcntl(fd, F_GETFD);
-        if (flags >= 0 && (flags & FD_CLOEXEC) && fd != dirfd(folder)) {
-            user_descriptor_add(fd);
-        }
-    }
-    closedir(folder);
-}
+enum { IOCTL_WRITES = 4096, FCNTL_WRITES = 64 };
 
 bool user_descriptor_is_ours(int fd)
 {
-    struct stat status;
-
-    for (unsigned i = 0; i < ours_count && ours[i].fd <= fd; i++) {
-        if (ours[i].fd == fd) {
-            return fstat(fd, &status) == 0 && status.st_dev == ours[i].device &&
-                   status.st_ino == ours[i].inode;
-        }
-    }
-    return false;
+    return descriptor_is_own(fd);
 }
 
 /* --- system calls --- */
@@ -94,17 +42,15 @@ USER_CALL(close_range)
         }
         flags &= ~(uint64_t)CLOSE_RANGE_UNSHARE;
     }
-    for (unsigned i = 0; i <= ours_count && first <= last && result == 0; i++) {
-        uint64_t end = i < ours_count ? (uint64_t)ours[i].fd : UINT64_MAX;
-        if (i < ours_count && !user_descriptor_is_ours(ours[i].fd)) {
-            continue;
-        }
-        if (end > first) {
-            uint64_t args[6] = {first, end - 1 < last ? end - 1 : last, flags};
+    while (first <= last && result == 0) {
+        int own = first <= INT_MAX ? descriptor_next_own((int)first) : -1;
+        uint64_t end = own < 0 ? last : (uint64_t)own - 1;
+        if (own != (int)first) {
+            uint64_t args[6] = {first, end < last ? end : last, flags};
             result = user_call_host(thread, call->number, args);
         }
-        first = end < first ? first : end + 1;
-        if (end == UINT64_MAX) {
+        first = end + 2;
+        if (own < 0) {
             break;
         }
     }

@@ -57,11 +57,6 @@ void user_call_outputs(struct user_thread *thread, const struct user_call *call)
 
 /* True if the descriptor is ours, and for the guest not open. */
 bool user_descriptor_is_ours(int fd);
-/* Notes descriptors that are open with FD_CLOEXEC before the guest begins: they are ours. */
-void user_descriptors_init(void);
-/* Notes one. */
-void user_descriptor_add(int fd);
-
 /* Tells once, in the log, what we do not do. `bit` numbers the sentences. */
 enum user_told {
     USER_TOLD_PTRACE,

@@ -34,6 +34,7 @@ struct user_options {
     const struct x86_model *model; /* what it means */
     uint64_t stack_size;           /* -s, bytes; 0: the limit RLIMIT_STACK */
     bool strace;                   /* -strace */
+    int seccomp_fd;                /* -seccomp: filters that are inherited through execve(); 0: none */
     bool native_children;          /* --native-children: exec leaves the translator */
     bool seeded;                   /* -seed: AT_RANDOM and the program's place come from it */
     uint64_t seed;

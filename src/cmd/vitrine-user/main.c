@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/descriptor.h"
 #include "base/log.h"
 #include "base/logitems.h"
 #include "cmd/vitrine-user/options.h"
@@ -121,6 +122,8 @@ int main(int argc, char **argv)
     static struct options options;
     struct error err;
 
+    descriptor_keep_away();
+    log_keep_standard();
     for (size_t i = 0; i < sizeof log_items_here / sizeof *log_items_here; i++) {
         log_item_support(log_items_here[i]);
     }

@@ -3,6 +3,7 @@
  * The options, a row each. */
 #include "cmd/vitrine-user/options.h"
 
+#include <limits.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -270,6 +271,18 @@ static bool take_native(struct options *o, const char *value, struct error *err)
     return true;
 }
 
+static bool take_seccomp(struct options *o, const char *value, struct error *err)
+{
+    char *end;
+    long fd = strtol(value, &end, 10);
+
+    if (*end || end == value || fd <= 0 || fd > INT_MAX) {
+        return error_set(err, "-seccomp: '%s' is no descriptor", value);
+    }
+    o->user.seccomp_fd = (int)fd;
+    return true;
+}
+
 static bool take_monitor(struct options *o, const char *value, struct error *err)
 {
     if (strncmp(value, "unix:", 5) != 0 || !value[5]) {
@@ -388,6 +401,8 @@ static const struct row {
      "where random bytes at the start (AT_RANDOM) and the program's place come from"},
     {"-native-children", NULL, NULL, NULL, true, take_native,
      "programs that the program starts run without us"},
+    {"-seccomp", NULL, "FD", NULL, false, take_seccomp,
+     "one vitrine-user hands the program's filters of system calls to another"},
     {"-singlestep", "-one-insn-per-tb", NULL, "QEMU_SINGLESTEP", true, take_single,
      "translates each instruction alone"},
     {"-strace", NULL, NULL, "QEMU_STRACE", true, take_strace, "shows system calls"},

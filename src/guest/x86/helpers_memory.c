@@ -27,8 +27,8 @@ static bool copy(bool write, uint64_t address, void *own, size_t size, uint64_t 
     while (done < size) {
         struct iovec local = {(char *)own + done, size - done};
         struct iovec remote = {pointer(address + done), size - done};
-        ssize_t count = write ? process_vm_writev(getpid(), &local, 1, &remote, 1, 0)
-                              : process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
+        ssize_t count = write ? process_vm_writev(gettid(), &local, 1, &remote, 1, 0)
+                              : process_vm_readv(gettid(), &local, 1, &remote, 1, 0);
         if (count <= 0) {
             *fault_address = address + done;
             return false;

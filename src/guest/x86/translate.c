@@ -71,7 +71,9 @@ static void repeat(struct ir_block *block, const struct x86_insn *insn)
 
     once.prefix &= (uint8_t)~(NATIVE_F2 | NATIVE_F3);
     once.attributes &= (uint16_t)~NATIVE_REP;
-    ir_append(block, IR_ANCHOR)->imm = top;
+    op = ir_append(block, IR_ANCHOR);
+    op->reg = IR_ANCHOR_AGAIN;
+    op->imm = top;
     op = ir_append_native(block, IR_ANCHOR_JUMP, &empty);
     op->reg = IR_ANCHOR_NATIVE;
     op->imm = out;

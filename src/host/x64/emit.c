@@ -37,6 +37,8 @@ void x64_point(struct x64_emit *e, unsigned flags)
     point->saved = e->saved;
     point->insn = (uint8_t)e->insn;
     point->flags = (uint8_t)(e->flags | flags);
+    point->records = e->run.records;
+    point->words = e->run.records ? e->run.words : 0;
     code->point_count++;
 }
 
@@ -83,6 +85,7 @@ static void link_here(struct x64_emit *e, uint64_t target)
 
 static void emit_jump(struct x64_emit *e, const struct ir_op *op, bool falls_through)
 {
+    x64_run_leave(e);
     if (falls_through)
         return;
     align_patch(e->code, 1);
@@ -108,8 +111,10 @@ static void emit_long_jump_if(struct x64_emit *e, const struct ir_op *op, unsign
     over = (uint32_t)e->code->size;
     x64_u32(e->code, 0);
     x64_point(e, 0);
-    x64_region(e, first, first + op->reg);
-    x64_point(e, 0);
+    if (op->reg > 0) {
+        x64_region(e, first, first + op->reg);
+        x64_point(e, 0);
+    }
     emit_jump(e, op, false);
     disp = (uint32_t)e->code->size - (over + 4);
     if (!e->code->full)
@@ -203,6 +208,8 @@ static void emit_jump_target(struct x64_emit *e)
     static const uint8_t movzx_eax_cx[] = {0x0f, 0xb7, 0xc1};
     static const uint8_t jump_table[] = {0x65, 0xff, 0x24, 0xc5};
 
+    x64_run_leave(e);
+    e->saved &= (uint16_t)~x64_run_saved(e);
     x64_store_state(e->code, X64_REG(X64_RAX), X64_RAX);
     e->saved |= 1u << X64_RAX;
     x64_point(e, 0);
@@ -237,7 +244,7 @@ static unsigned emit_op(struct x64_emit *e, unsigned index)
     case IR_JUMP_TARGET: emit_jump_target(e); break;
     case IR_JUMP: emit_jump(e, op, block->falls_through); break;
     case IR_JUMP_IF:
-        if (op->reg > 0)
+        if (op->reg > 0 || e->run.on)
             emit_long_jump_if(e, op, index + 1);
         else
             emit_jump_if(e, op);
@@ -245,10 +252,12 @@ static unsigned emit_op(struct x64_emit *e, unsigned index)
     case IR_JUMP_LOOP: emit_jump_loop(e, op, index + 1); return op->reg;
     case IR_ANCHOR: /* an instruction that repeats may be interrupted between two times */
         e->anchor[op->imm] = (uint32_t)e->code->size;
-        x64_point(e, IR_POINT_BOUNDARY);
+        x64_point(e, op->reg == IR_ANCHOR_AGAIN ? IR_POINT_BOUNDARY : 0);
         break;
     case IR_ANCHOR_JUMP: emit_anchor_jump(e, op); break;
-    case IR_EXIT: x64_leave(e, x64_site(e, op->reg, op->imm)); break;
+    case IR_EXIT:
+        x64_run_leave(e);
+        x64_leave(e, x64_site(e, op->reg, op->imm)); break;
     default: bug("x64: no code for operation %s", ir_op_name(op->op));
     }
     return 0;
@@ -270,6 +279,11 @@ static void begin_block(struct x64_emit *e)
     entry->entry = (uint32_t)code->size;
 }
 
+static bool of_run(const struct x64_emit *e, const struct ir_op *op)
+{
+    return x64_is_stream(op->op) && (e->run.on || (op->op == IR_STREAM_OPEN && op->cond));
+}
+
 static void x64_emit_block(struct ir_code *code, const struct ir_glue *glue,
                            const struct ir_block *block)
 {
@@ -286,16 +300,23 @@ static void x64_emit_block(struct ir_code *code, const struct ir_glue *glue,
 
         if (op->op == IR_INSN) {
             e.insn = op->insn;
-            e.saved = 0;
+            e.saved = x64_run_saved(&e);
             e.flags = 0;
             x64_point(&e, IR_POINT_BOUNDARY);
+            i++;
+            continue;
+        }
+        if (of_run(&e, op)) {
+            x64_run_op(&e, op);
+            x64_point(&e, 0);
             i++;
             continue;
         }
         if (x64_is_generic(op->op)) {
             unsigned last = i;
 
-            while (last < block->op_count && x64_is_generic(block->op[last].op))
+            while (last < block->op_count && x64_is_generic(block->op[last].op) &&
+                   !of_run(&e, &block->op[last]))
                 last++;
             x64_region(&e, i, last);
             x64_point(&e, 0);

@@ -204,18 +204,14 @@ static void write_gs_base(uint64_t base)
     __asm__ volatile("wrgsbase %0" : : "r"(base) : "memory");
 }
 
-static uint64_t read_gs_base(void)
-{
-    uint64_t base;
-
-    __asm__ volatile("rdgsbase %0" : "=r"(base));
-    return base;
-}
+/* Not asked of GS, which a new thread inherits from the one that made it. */
+static _Thread_local struct ir_state *bound __attribute__((tls_model("initial-exec")));
 
 void x64_bind(struct ir_state *state, ir_handler_fn *handler)
 {
     uint64_t fs;
 
+    bound = state;
     if (!state) {
         write_gs_base(0);
         return;
@@ -229,7 +225,7 @@ void x64_bind(struct ir_state *state, ir_handler_fn *handler)
 
 struct ir_state *x64_current(void)
 {
-    return (struct ir_state *)(uintptr_t)read_gs_base();
+    return bound;
 }
 
 void x64_enter(const struct ir_glue *glue)

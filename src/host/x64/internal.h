@@ -98,6 +98,16 @@ void x64_nops(struct ir_code *code, unsigned count);
 
 /* --- emit.c --- */
 
+/* stream_run.c: the run of the block being emitted. */
+struct x64_run {
+    bool on;
+    bool kept; /* pointer and value are borrowed for the whole block */
+    uint8_t pointer, value;
+    uint32_t first;   /* site */
+    uint16_t records; /* so far */
+    uint16_t words;   /* so far, the header too */
+};
+
 struct x64_emit {
     struct ir_code *code;
     const struct ir_glue *glue;
@@ -105,6 +115,7 @@ struct x64_emit {
     unsigned insn;   /* guest instruction being emitted */
     uint16_t saved;  /* registers whose guest value is in the state block now */
     uint8_t flags;   /* IR_POINT_FLAGS: the guest's flags are there */
+    struct x64_run run;
     uint32_t anchor[IR_BLOCK_ANCHORS]; /* where they are */
     struct {
         uint32_t patch;
@@ -126,6 +137,28 @@ void x64_leave(struct x64_emit *e, unsigned site);
 
 /* Emits a native instruction whose memory operand cannot be addressed as it stands. */
 void x64_native_far(struct x64_emit *e, const struct native_insn *native);
+
+/* A register that is not in `avoid`, to which it is added; one of `prefer` if there is any. */
+unsigned x64_pick(unsigned *avoid, unsigned prefer);
+/* Stores the guest's value in the state block, and says so; loads it again. */
+void x64_borrow(struct x64_emit *e, unsigned reg);
+void x64_give_back(struct x64_emit *e, unsigned reg);
+
+/* The linear address of one of an instruction's accesses into a borrowed register. */
+void x64_linear_address(struct x64_emit *e, const struct native_insn *native,
+                        enum ir_access access, unsigned to);
+
+/* --- stream_run.c --- */
+
+bool x64_is_stream(enum ir_opcode op);
+/* An operation of a run; STREAM_OPEN (with cond 1) begins one. */
+void x64_run_op(struct x64_emit *e, const struct ir_op *op);
+/* A way out of the block: ends the run there. What is emitted behind is as if it had not been. */
+void x64_run_leave(struct x64_emit *e);
+/* Registers that the run has borrowed for the whole block. */
+uint16_t x64_run_saved(const struct x64_emit *e);
+
+/* --- scratch.c again --- */
 
 /* Emits the generic operations [first, last) of a block. */
 void x64_region(struct x64_emit *e, unsigned first, unsigned last);

@@ -35,7 +35,7 @@ struct region {
     unsigned branch_count;
 };
 
-static unsigned pick(unsigned *avoid, unsigned prefer)
+unsigned x64_pick(unsigned *avoid, unsigned prefer)
 {
     /* R11 to R8 first: short leaf code uses them least. */
     static const uint8_t order[] = {11, 10, 9, 8, 1, 6, 7, 2, 0, 3, 5, 12, 13, 14, 15};
@@ -53,13 +53,13 @@ static unsigned pick(unsigned *avoid, unsigned prefer)
     bug("no register is left to borrow");
 }
 
-static void borrow(struct x64_emit *e, unsigned reg)
+void x64_borrow(struct x64_emit *e, unsigned reg)
 {
     x64_store_state(e->code, X64_REG(reg), reg);
     e->saved |= (uint16_t)(1u << reg);
 }
 
-static void give_back(struct x64_emit *e, unsigned reg)
+void x64_give_back(struct x64_emit *e, unsigned reg)
 {
     x64_load_state(e->code, reg, X64_REG(reg));
 }
@@ -83,7 +83,7 @@ static void effective_address(struct ir_code *code, unsigned to, const struct na
     if (native->base == NATIVE_RIP) {
         x64_move_imm(code, to, native->address);
     } else if (native->mem_implicit & NATIVE_MOFFS) {
-        x64_move_imm(code, to, native->imm);
+        x64_move_imm(code, to, native->prefix & NATIVE_67 ? (uint32_t)native->imm : native->imm);
     } else {
         x64_encode(code, &lea);
     }
@@ -122,14 +122,14 @@ static void implicit_gs(struct x64_emit *e, const struct native_insn *native)
     bool string = native->mem_implicit & NATIVE_STRING_SI;
     unsigned reg = string ? X64_RSI : native->mem_implicit & NATIVE_XLAT ? X64_RBX : X64_RDI;
     unsigned avoid = native->gpr_read | native->gpr_written | 1u << X64_RSP | 1u << reg | e->saved;
-    unsigned other = pick(&avoid, 0);
+    unsigned other = x64_pick(&avoid, 0);
     struct native_insn copy = *native;
     uint16_t before = e->saved;
 
     copy.segment = NATIVE_DS;
-    borrow(e, other);
+    x64_borrow(e, other);
     if (!string)
-        borrow(e, reg);
+        x64_borrow(e, reg);
     x64_point(e, 0);
     add_base(e, reg, other, false);
     x64_point(e, string ? IR_POINT_BASE_ADDED : 0);
@@ -138,8 +138,8 @@ static void implicit_gs(struct x64_emit *e, const struct native_insn *native)
     if (string)
         add_base(e, reg, other, true);
     else
-        give_back(e, reg);
-    give_back(e, other);
+        x64_give_back(e, reg);
+    x64_give_back(e, other);
     e->saved = before;
 }
 
@@ -149,17 +149,21 @@ void x64_native_far(struct x64_emit *e, const struct native_insn *native)
     struct native_insn copy = *native;
     uint16_t before = e->saved;
     unsigned avoid = native->gpr_read | native->gpr_written | 1u << X64_RSP | e->saved;
-    unsigned reg = pick(&avoid, 0), other = 0;
+    unsigned reg, other = 0;
     bool gs = native->segment == NATIVE_GS;
 
     if (native->modrm != NATIVE_MODRM_MEM && !(native->mem_implicit & NATIVE_MOFFS)) {
         implicit_gs(e, native);
         return;
     }
-    borrow(e, reg);
+    /* AH to BH exist only without REX, so with a base that needs none. */
+    if (native->attributes & NATIVE_REG_BYTE && !native->rex && native->reg >= 4)
+        avoid |= 0xff00;
+    reg = x64_pick(&avoid, 0);
+    x64_borrow(e, reg);
     if (gs) {
-        other = pick(&avoid, 0);
-        borrow(e, other);
+        other = x64_pick(&avoid, 0);
+        x64_borrow(e, other);
     }
     x64_point(e, 0);
     effective_address(code, reg, native);
@@ -176,9 +180,9 @@ void x64_native_far(struct x64_emit *e, const struct native_insn *native)
     if (!(native->attributes & NATIVE_VSIB))
         copy.index = NATIVE_NONE;
     x64_encode(code, &copy);
-    give_back(e, reg);
+    x64_give_back(e, reg);
     if (gs)
-        give_back(e, other);
+        x64_give_back(e, other);
     e->saved = before;
 }
 
@@ -414,27 +418,42 @@ static bool has_segment(enum ir_access access)
     return access == IR_ACCESS_OPERAND || access == IR_ACCESS_SOURCE || access == IR_ACCESS_TABLE;
 }
 
-/* The linear address of an access into `to`. */
-static void linear_address(struct region *r, const struct ir_op *op, unsigned to, unsigned other)
+/* Adds a segment's base to `to`, by way of `other`. */
+static void add_segment(struct ir_code *code, unsigned segment, unsigned to, unsigned other)
 {
-    const struct native_insn *native = &r->block->native[op->native];
-    struct ir_code *code = r->e->code;
+    static const uint8_t rdfsbase[] = {0x0f, 0xae};
 
-    access_offset(code, to, other, native, op->reg);
-    if (!has_segment(op->reg))
-        return;
-    if (native->segment == NATIVE_FS) {
-        static const uint8_t rdfsbase[] = {0x0f, 0xae};
-
+    if (segment == NATIVE_GS) {
+        x64_load_state(code, other, X64_STATE(other_base));
+    } else {
         x64_byte(code, 0xf3);
         x64_byte(code, 0x48 | other >> 3);
         x64_bytes(code, rdfsbase, sizeof(rdfsbase));
         x64_byte(code, 0xc0 | (other & 7));
-        x64_lea_sum(code, to, to, other);
-    } else if (native->segment == NATIVE_GS) {
-        x64_load_state(code, other, X64_STATE(other_base));
-        x64_lea_sum(code, to, to, other);
     }
+    x64_lea_sum(code, to, to, other);
+}
+
+void x64_linear_address(struct x64_emit *e, const struct native_insn *native,
+                        enum ir_access access, unsigned to)
+{
+    bool segment = has_segment(access) &&
+                   (native->segment == NATIVE_FS || native->segment == NATIVE_GS);
+    unsigned avoid = native->gpr_read | 1u << X64_RSP | 1u << to | e->saved;
+    unsigned other = 0;
+    uint16_t before = e->saved;
+
+    if (segment || access == IR_ACCESS_TABLE) {
+        other = x64_pick(&avoid, 0);
+        x64_borrow(e, other);
+        x64_point(e, 0);
+    }
+    access_offset(e->code, to, other, native, access);
+    if (segment)
+        add_segment(e->code, native->segment, to, other);
+    if (e->saved != before)
+        x64_give_back(e, other);
+    e->saved = before;
 }
 
 /* --- leaving from within a region --- */
@@ -445,7 +464,7 @@ static void restore(struct region *r)
         flags_in(r->e);
     for (unsigned i = 0; i < 3; i++)
         if (r->stored >> r->reg[i] & 1)
-            give_back(r->e, r->reg[i]);
+            x64_give_back(r->e, r->reg[i]);
 }
 
 /* Emits "if reg[0] is 0 (or not), leave": the way out is in line, behind a jump over it. */
@@ -695,7 +714,7 @@ static void one(struct region *r, const struct ir_op *op)
         x64_store_state(code, (uint32_t)op->imm, r->reg[0]);
         break;
     case IR_ADDRESS:
-        linear_address(r, op, r->reg[0], r->reg[1]);
+        x64_linear_address(r->e, &r->block->native[op->native], op->reg, r->reg[0]);
         value_out(r, op);
         break;
     case IR_LOAD: memory(r, op, false); break;
@@ -748,7 +767,7 @@ static void one(struct region *r, const struct ir_op *op)
         stream_word(r, r->reg[0]);
         break;
     case IR_STREAM_ADDRESS:
-        linear_address(r, op, r->reg[0], r->reg[1]);
+        x64_linear_address(r->e, &r->block->native[op->native], op->reg, r->reg[0]);
         r->in_first = NO_VALUE;
         stream_word(r, r->reg[0]);
         break;
@@ -797,9 +816,9 @@ void x64_region(struct x64_emit *e, unsigned first, unsigned last)
         avoid |= 1u << X64_RAX; /* flags_out() and flags_in() use its place */
     r.flags_dead = !op->flags_live || r.keep_flags;
     for (unsigned i = 0; i < count_regs; i++) {
-        r.reg[i] = pick(&avoid, op->gpr_free);
+        r.reg[i] = x64_pick(&avoid, op->gpr_free);
         if (!(op->gpr_free >> r.reg[i] & 1)) {
-            borrow(e, r.reg[i]);
+            x64_borrow(e, r.reg[i]);
             r.stored |= (uint16_t)(1u << r.reg[i]);
         }
     }

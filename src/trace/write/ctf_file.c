@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/descriptor.h"
 #include "base/memory.h"
 #include "base/strbuf.h"
 #include "trace/write/ctf_tsdl.h"
@@ -209,7 +210,7 @@ static int open_directory(const char *path, struct error *err)
         error_set(err, "%s: cannot make this directory: %s", path, strerror(errno));
         return -1;
     }
-    int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int directory = descriptor_own(open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (directory < 0) {
         error_set(err,
                   errno == ENOTDIR ? "%s: is a file, and a CTF recording is a directory: name "

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/descriptor.h"
 #include "base/memory.h"
 #include "trace/probe/event.h"
 #include "trace/record.h"
@@ -107,7 +108,7 @@ static void flight_free(struct flight *f)
  */
 static bool create(struct flight *f, const char *path, struct error *err)
 {
-    f->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    f->fd = descriptor_own(open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600));
     if (f->fd < 0) {
         return error_set(err, "%s: %s", path, strerror(errno));
     }

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/descriptor.h"
 #include "base/memory.h"
 #include "base/output.h"
 #include "trace/probe/event.h"
@@ -71,7 +72,7 @@ static void simple_free(struct simple *s)
 
 static bool lock_file(struct simple *s, const char *path, struct error *err)
 {
-    s->lock = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    s->lock = descriptor_own(open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
     if (s->lock < 0) {
         return error_set(err, "%s: cannot be created: %s", path, strerror(errno));
     }
