@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { SIZE = 512, PRODUCTS = 210, BYTES = 1 << 16, BYTE_TURNS = 30000 };
+enum { SIZE = 512, PRODUCTS = 140, BYTES = 1 << 16, BYTE_TURNS = 20000 };
 
 static float a[SIZE][SIZE], b[SIZE][SIZE], c[SIZE][SIZE];
 

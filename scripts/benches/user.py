@@ -21,7 +21,7 @@ SHORT_REPEATS = 15
 
 # Options of vitrine-user for the two rows about probes; a row without options is left out. {file} is
 # a file in a scratch folder.
-COUNT_BLOCKS = ()
+COUNT_BLOCKS = ("-trace", "guest_block,writer=count,file={file}")
 STREAM_ADDRESSES = ()
 PROBED = ("interpreter", "gzip", "sha256", "calls")  # what they are measured with
 

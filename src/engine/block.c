@@ -19,7 +19,9 @@ enum {
     GROUP_LIMIT = 6,
     PAGE = 1 << PAGE_BITS,
     GROUP_ROOM = 128 << 10, /* of code: a group that needs more is not made in one piece */
-    SIGNAL_PAGE_FAULT = 14,
+    TRAP_PAGE_FAULT = 14,
+    ERROR_PRESENT = 1, /* of a page fault */
+    ERROR_WRITE = 2,
     ERROR_USER = 4,
     ERROR_FETCH = 16,
 };
@@ -200,24 +202,56 @@ bool guest_read(struct engine *engine, uint64_t address, void *to, size_t size)
     return true;
 }
 
-bool is_mapped(uint64_t address)
+size_t guest_read_code(struct engine *engine, uint64_t address, void *to, size_t first, size_t size)
 {
-    unsigned char there;
-
-    return mincore((void *)(uintptr_t)(address & ~(uint64_t)(PAGE - 1)), 1, &there) == 0; // NOLINT
+    if (guest_read(engine, address, to, size))
+        return size;
+    return first < size && guest_read(engine, address, to, first) ? first : 0;
 }
 
-static void fetch_fault(struct vcpu *vcpu, uint64_t address)
+/* Whether anything is mapped there, whatever may be done with it: Linux tells SEGV_ACCERR from
+ * SEGV_MAPERR by that. `present`: the page is in memory, so most likely in the page table. */
+static bool is_mapped(uint64_t address, bool *present)
 {
-    bool mapped = is_mapped(address);
+    unsigned char there = 0;
+    bool mapped =
+        mincore((void *)(uintptr_t)(address & ~(uint64_t)(PAGE - 1)), 1, &there) == 0; // NOLINT
 
+    *present = mapped && (there & 1);
+    return mapped;
+}
+
+static void page_fault(struct vcpu *vcpu, uint64_t address, bool mapped, uint32_t error)
+{
     vcpu->fault = (struct vcpu_fault){
         .signal = SIGSEGV,
         .code = mapped ? SEGV_ACCERR : SEGV_MAPERR,
         .address = address,
-        .trap = SIGNAL_PAGE_FAULT,
-        .error = ERROR_USER | ERROR_FETCH | (mapped ? 1 : 0),
+        .trap = TRAP_PAGE_FAULT,
+        .error = error,
     };
+}
+
+void access_fault(struct vcpu *vcpu, uint64_t address, uint32_t error)
+{
+    const struct engine_memory *memory = &vcpu->engine->config.memory;
+    bool present;
+
+    /* Where it works now, another thread has just made it possible. */
+    if (!memory->touch ||
+        memory->touch(memory->opaque, address, error & ERROR_WRITE, &vcpu->fault))
+        page_fault(vcpu, address, is_mapped(address, &present), error);
+}
+
+void fetch_fault(struct vcpu *vcpu, uint64_t address)
+{
+    const struct engine_memory *memory = &vcpu->engine->config.memory;
+    bool present, mapped = is_mapped(address, &present);
+
+    if (!memory->touch || memory->touch(memory->opaque, address, false, &vcpu->fault))
+        page_fault(vcpu, address, mapped, ERROR_USER | (present ? ERROR_PRESENT : 0));
+    if (vcpu->fault.trap == TRAP_PAGE_FAULT)
+        vcpu->fault.error |= ERROR_FETCH;
 }
 
 struct source {
@@ -301,7 +335,9 @@ static bool emit_block(struct vcpu *vcpu, uint64_t pc, bool indirect, unsigned l
     }
     if (source.size > SOURCE_BYTES)
         source.size = SOURCE_BYTES;
-    if (!guest_read(engine, pc, engine->source, source.size)) {
+    source.size = (unsigned)guest_read_code(engine, pc, engine->source,
+                                            (size_t)(source.fault - pc), source.size);
+    if (source.size == 0) {
         fetch_fault(vcpu, pc);
         return false;
     }
@@ -591,7 +627,7 @@ static void forget_indirect(struct engine *engine, const struct block *block)
 void block_kill(struct engine *engine, struct block *block)
 {
     while (block && !block->dead) {
-        block->dead = true;
+        __atomic_store_n(&block->dead, true, __ATOMIC_RELAXED);
         engine->counts.kills++;
         unpublish(engine, block);
         for (uint32_t number = block->incoming; number != 0;) {

@@ -156,6 +156,7 @@ static void forget_others(struct engine *engine, struct vcpu *self)
     engine->vcpus = self;
     self->next = NULL;
     self->tid = gettid();
+    self->pid = getpid();
     engine->stop = 0;
     pthread_mutex_init(&engine->lock, NULL);
     pthread_mutex_init(&engine->stop_lock, NULL);

@@ -25,6 +25,7 @@
 struct engine;
 struct symbol_space;
 struct vcpu;
+struct vcpu_fault;
 
 /* How a page of guest memory may be executed, in one-to-one mode. */
 enum engine_page {
@@ -46,6 +47,12 @@ struct engine_memory {
     /* Copies guest memory; false: not all of it can be read (another thread may unmap it at any
      * moment). NULL: it is read as it stands. */
     bool (*read)(void *opaque, uint64_t address, void *to, size_t size);
+    /* Reads the byte at `address`, or writes it with what it holds, as an instruction of the guest
+     * would. False: `fault` has what the host's CPU and kernel told of it. So it is known whether a
+     * page fault is SIGSEGV or SIGBUS (behind a file's end), and its error code. On the vCPU's
+     * thread, reading also with the engine's lock held. NULL: only whether something is mapped
+     * there is told apart. */
+    bool (*touch)(void *opaque, uint64_t address, bool write, struct vcpu_fault *fault);
 };
 
 /* Switches of the engine, for tests that bisect a failure and for people who look inside. */

@@ -185,6 +185,7 @@ struct vcpu {
     struct vcpu *next;
     int number;
     int tid;
+    int pid; /* of a child of vfork(), which shares the engine: its own */
     uint32_t in_code;
     uint32_t interrupt;
     bool stepping;       /* single steps to the next boundary */
@@ -245,9 +246,14 @@ bool block_at(struct engine *engine, uint64_t exec, struct block **block, struct
 /* Guest bytes, as config.memory.read has them. */
 bool guest_read(struct engine *engine, uint64_t address, void *to, size_t size);
 
-/* Whether anything is mapped there, whatever may be done with it: Linux tells SEGV_ACCERR from
- * SEGV_MAPERR by that. */
-bool is_mapped(uint64_t address);
+/* The same, or only the `first` bytes of it (at least 1) where the rest cannot be read: how many. */
+size_t guest_read_code(struct engine *engine, uint64_t address, void *to, size_t first,
+                       size_t size);
+
+/* Puts into vcpu->fault what Linux tells of a page fault of the vCPU that no host signal told of:
+ * of an access, or of fetching an instruction. `error`: error code, as far as it is known. */
+void access_fault(struct vcpu *vcpu, uint64_t address, uint32_t error);
+void fetch_fault(struct vcpu *vcpu, uint64_t address);
 
 /* --- count.c --- */
 

@@ -129,7 +129,9 @@ static void note_site(struct vcpu *vcpu)
 
     if (vcpu->state->exit != IR_EXIT_LINK)
         return;
-    vcpu->left = *site;
+    /* What does not change: others link the site under the lock. */
+    vcpu->left = (struct site){
+        .block = site->block, .target = site->target, .cause = site->cause, .insn = site->insn};
     vcpu->left_pc = site->block->pc + site->block->insn[site->insn];
     if (site->insn < site->block->insns)
         vcpu->left_next = site->block->pc + site->block->insn[site->insn + 1u];
@@ -194,10 +196,7 @@ static void helper_fault(struct vcpu *vcpu, const struct ir_fault *fault)
 {
     switch (fault->vector) {
     case 6: set_fault(vcpu, SIGILL, ILL_ILLOPN, vcpu->state->pc, 6, 0); break;
-    case 14:
-        set_fault(vcpu, SIGSEGV, is_mapped(fault->address) ? SEGV_ACCERR : SEGV_MAPERR,
-                  fault->address, 14, fault->error);
-        break;
+    case 14: access_fault(vcpu, fault->address, fault->error); break;
     case 17: set_fault(vcpu, SIGBUS, BUS_ADRALN, 0, 17, 0); break;
     case 12: set_fault(vcpu, SIGBUS, SI_KERNEL, 0, 12, fault->error); break;
     default: set_fault(vcpu, SIGSEGV, SI_KERNEL, 0, fault->vector, fault->error); break;
@@ -209,14 +208,18 @@ static bool help(struct vcpu *vcpu)
     struct engine *engine = vcpu->engine;
     uint8_t bytes[BYTES_AHEAD];
     struct engine_memory *memory = &engine->config.memory;
-    size_t size = PAGE - (vcpu->state->pc & (PAGE - 1));
+    size_t first = PAGE - (vcpu->state->pc & (PAGE - 1)), size;
     struct ir_fault fault;
 
+    size = first;
     if (size > BYTES_AHEAD ||
         (memory->page(memory->opaque, vcpu->state->pc + size) & ENGINE_PAGE_EXEC))
         size = BYTES_AHEAD;
-    if (!guest_read(engine, vcpu->state->pc, bytes, size))
-        size = 0;
+    size = guest_read_code(engine, vcpu->state->pc, bytes, first, size);
+    if (size == 0) {
+        fetch_fault(vcpu, vcpu->state->pc);
+        return false;
+    }
     if (engine->guest->help(engine->config.guest_config, vcpu->state, bytes, size, &fault))
         return true;
     helper_fault(vcpu, &fault);

@@ -191,6 +191,7 @@ struct vcpu *vcpu_current(void)
 void vcpu_bind(struct vcpu *vcpu)
 {
     vcpu->tid = gettid();
+    vcpu->pid = getpid();
     vcpu->engine->host->bind(vcpu->state, vcpu->engine->handler);
 }
 
@@ -210,7 +211,7 @@ void vcpu_kick(struct vcpu *vcpu)
     info.si_pid = getpid();
     info.si_uid = getuid();
     info.si_ptr = vcpu->engine;
-    syscall(SYS_rt_tgsigqueueinfo, getpid(), vcpu->tid, info.si_signo, &info);
+    syscall(SYS_rt_tgsigqueueinfo, vcpu->pid, vcpu->tid, info.si_signo, &info);
 }
 
 /* The first other vCPU inside is kicked if asked for; true if there is one. Under the lock, since

@@ -40,6 +40,24 @@ __asm__(".text\n"
         "	ret\n"
         ".size user_asm_exchange, . - user_asm_exchange\n"
 
+        ".type user_asm_touch, @function\n"
+        "user_asm_touch:\n" /* rdi address, esi write, rdx fault; gives 0 or 1 */
+        "	test %esi, %esi\n"
+        "	jnz 1f\n"
+        "user_asm_touch_read:\n"
+        "	movb (%rdi), %al\n"
+        "	xor %eax, %eax\n"
+        "	ret\n"
+        "1:\n"
+        "user_asm_touch_write:\n"
+        "	lock orb $0, (%rdi)\n"
+        "	xor %eax, %eax\n"
+        "	ret\n"
+        "user_asm_touch_fault:\n"
+        "	mov $1, %eax\n"
+        "	ret\n"
+        ".size user_asm_touch, . - user_asm_touch\n"
+
         ".type user_asm_call, @function\n"
         "user_asm_call:\n" /* rdi attention, rsi number, rdx args */
         "	push %rbx\n"
@@ -95,11 +113,13 @@ __asm__(".text\n"
 
 size_t user_asm_copy(uint64_t to, uint64_t from, size_t size);
 int user_asm_exchange(uint64_t address, uint32_t old, uint32_t value, uint32_t *seen);
+int user_asm_touch(uint64_t address, int write, struct vcpu_fault *fault);
 int64_t user_asm_call(const uint64_t *attention, uint64_t number, const uint64_t *args);
 int64_t user_asm_vfork(uint64_t number, const uint64_t *args, void (*child)(void *argument),
                        void *argument);
 extern const char user_asm_copy_start[], user_asm_copy_end[];
 extern const char user_asm_exchange_start[], user_asm_exchange_end[], user_asm_exchange_fault[];
+extern const char user_asm_touch_read[], user_asm_touch_write[], user_asm_touch_fault[];
 extern const char user_asm_call_check[], user_asm_call_syscall[], user_asm_call_abort[];
 
 static bool is_guest_range(uint64_t start, size_t size)
@@ -164,6 +184,54 @@ bool user_compare_exchange(uint64_t address, uint32_t old, uint32_t value, uint3
            user_asm_exchange(address, old, value, seen) == 0;
 }
 
+bool user_touch(uint64_t address, bool write, struct vcpu_fault *fault)
+{
+    return user_asm_touch(address, write, fault) == 0;
+}
+
+/* --- for instructions that are executed in C --- */
+
+static bool guest_read(void *opaque, uint64_t address, void *to, size_t size,
+                       uint64_t *fault_address)
+{
+    (void)opaque;
+    size_t left = user_asm_copy((uint64_t)(uintptr_t)to, address, size);
+    *fault_address = address + size - left;
+    return left == 0;
+}
+
+static bool guest_write(void *opaque, uint64_t address, const void *from, size_t size,
+                        uint64_t *fault_address)
+{
+    (void)opaque;
+    size_t left = user_asm_copy(address, (uint64_t)(uintptr_t)from, size);
+    *fault_address = address + size - left;
+    return left == 0;
+}
+
+static bool guest_probe_write(void *opaque, uint64_t address, size_t size, uint64_t *fault_address)
+{
+    enum { PAGE = 4096 };
+    struct vcpu_fault fault;
+
+    (void)opaque;
+    for (uint64_t at = address, end = address + size; at < end; at = (at | (PAGE - 1)) + 1) {
+        *fault_address = at;
+        if (!user_touch(at, true, &fault)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+const struct x86_memory_access user_guest_memory = {
+    .read = guest_read,
+    .write = guest_write,
+    .probe_write = guest_probe_write,
+};
+
+/* --- system calls --- */
+
 int64_t user_call_raw(const uint64_t *attention, uint64_t number, const uint64_t args[6])
 {
     return user_asm_call(attention, number, args);
@@ -200,6 +268,27 @@ bool user_access_fault(void *ucontext)
         return true;
     }
     return false;
+}
+
+bool user_touch_fault(int signal, const siginfo_t *info, void *ucontext)
+{
+    ucontext_t *context = ucontext;
+    const greg_t *regs = context->uc_mcontext.gregs;
+    uint64_t pc = (uint64_t)regs[REG_RIP];
+
+    if (pc != (uint64_t)(uintptr_t)user_asm_touch_read &&
+        pc != (uint64_t)(uintptr_t)user_asm_touch_write) {
+        return false;
+    }
+    *(struct vcpu_fault *)(uintptr_t)regs[REG_RDX] = (struct vcpu_fault){ // NOLINT
+        .signal = signal,
+        .code = info->si_code,
+        .address = (uint64_t)(uintptr_t)info->si_addr,
+        .trap = (uint32_t)regs[REG_TRAPNO],
+        .error = (uint32_t)regs[REG_ERR],
+    };
+    go(context, user_asm_touch_fault);
+    return true;
 }
 
 bool user_access_abort(void *ucontext)

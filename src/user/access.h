@@ -10,9 +10,13 @@
 #ifndef USER_ACCESS_H
 #define USER_ACCESS_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "engine/engine.h"
+#include "guest/x86/helpers.h"
 
 enum {
     USER_PATH_MAX = 4096,    /* bytes of a path, NUL included, as in the kernel */
@@ -41,6 +45,14 @@ bool user_put_u64(uint64_t address, uint64_t value);
 /* Compares and exchanges atomically; *seen: what was there. */
 bool user_compare_exchange(uint64_t address, uint32_t old, uint32_t value, uint32_t *seen);
 
+/* Reads one byte, or writes it with its own value, at any address, as an instruction of the guest
+ * does: struct engine_memory, touch. */
+bool user_touch(uint64_t address, bool write, struct vcpu_fault *fault);
+
+/* For instructions that are executed in C. Stores to watched pages are seen as those of translated
+ * code are; `opaque` and guest_pc are not filled in. */
+extern const struct x86_memory_access user_guest_memory;
+
 /* A system call of the host. Gives what the kernel gives, or USER_CALL_RESTART: *attention was not
  * 0, or a signal was taken, and the kernel had not begun or wants to begin again. */
 int64_t user_call_raw(const uint64_t *attention, uint64_t number, const uint64_t args[6]);
@@ -50,9 +62,11 @@ int64_t user_call_raw(const uint64_t *attention, uint64_t number, const uint64_t
 int64_t user_call_vfork(uint64_t number, const uint64_t args[6], void (*child)(void *argument),
                         void *argument);
 
-/* For the handler of host signals. A fault: true if it was in a copy, which ends early. A signal
- * that was taken: ends a system call that has not begun. Async-signal-safe. */
+/* For the handler of host signals. A fault: true if it was in a copy, which ends early, or in
+ * user_touch(), which is told. A signal that was taken: ends a system call that has not begun.
+ * Async-signal-safe. */
 bool user_access_fault(void *ucontext);
+bool user_touch_fault(int signal, const siginfo_t *info, void *ucontext);
 bool user_access_abort(void *ucontext);
 
 #endif

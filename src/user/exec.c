@@ -99,6 +99,43 @@ static char **child_arguments(const struct user *user, const char *path, char *c
     return all;
 }
 
+/* The child's environment is first that of the translator, whose own dynamic linker must not obey
+ * what is meant for the guest's: LD_PRELOAD=X goes as VITRINE_GUEST_LD_PRELOAD=X, and is given its
+ * name back by user_guest_environment(). A new array; renamed strings are new. */
+static char **child_environment(char *const *envp)
+{
+    size_t count = 0;
+
+    while (envp && envp[count]) {
+        count++;
+    }
+    char **all = mem_alloc((count + 1) * sizeof *all);
+    for (size_t i = 0; i < count; i++) {
+        all[i] = strncmp(envp[i], "LD_", 3) ? mem_string(envp[i])
+                                            : mem_format(USER_GUEST_PREFIX "%s", envp[i]);
+    }
+    return all;
+}
+
+void user_guest_environment(char **envp)
+{
+    const size_t prefix = strlen(USER_GUEST_PREFIX);
+
+    for (; *envp; envp++) {
+        if (!strncmp(*envp, USER_GUEST_PREFIX, prefix)) {
+            *envp += prefix;
+        }
+    }
+}
+
+static void free_strings(char **strings)
+{
+    for (char **s = strings; *s; s++) {
+        free(*s);
+    }
+    free(strings);
+}
+
 int64_t user_exec(struct user *user, int dirfd, const char *path, char *const *argv,
                   char *const *envp, int flags)
 {
@@ -129,13 +166,15 @@ int64_t user_exec(struct user *user, int dirfd, const char *path, char *const *a
             snprintf(filters, sizeof filters, "%d", filters_fd);
         }
         char **all = child_arguments(user, file, argv, filters);
+        char **environment = child_environment(envp);
         trace_file_flush();
-        execve("/proc/self/exe", all, envp);
+        execve("/proc/self/exe", all, environment);
         error = errno;
         if (error == ENOENT && user->self_path) { /* no /proc here */
-            execve(user->self_path, all, envp);
+            execve(user->self_path, all, environment);
             error = errno;
         }
+        free_strings(environment);
         free(all);
         if (filters_fd >= 0) {
             close(filters_fd);

@@ -98,10 +98,33 @@ static bool read_code(void *opaque, uint64_t address, void *to, size_t size)
     return user_copy_in(to, address, size);
 }
 
+static bool touch(void *opaque, uint64_t address, bool write, struct vcpu_fault *fault)
+{
+    (void)opaque;
+    return user_touch(address, write, fault);
+}
+
 struct engine_memory user_memory_callbacks(struct user *user)
 {
-    return (struct engine_memory){
-        .opaque = user, .page = page, .watch_stores = watch_stores, .read = read_code};
+    return (struct engine_memory){.opaque = user,
+                                  .page = page,
+                                  .watch_stores = watch_stores,
+                                  .read = read_code,
+                                  .touch = touch};
+}
+
+static uint64_t guest_pc(void *opaque, uint64_t host_pc)
+{
+    const struct user *user = opaque;
+
+    return engine_guest_pc(user->engine, host_pc);
+}
+
+void user_memory_access(struct user *user)
+{
+    user->memory_access = user_guest_memory;
+    user->memory_access.opaque = user;
+    user->memory_access.guest_pc = guest_pc;
 }
 
 /* --- stores --- */

@@ -24,6 +24,7 @@
 
 #include "base/strbuf.h"
 #include "engine/engine.h"
+#include "guest/x86/helpers.h"
 #include "guest/x86/x86.h"
 #include "user/map.h"
 #include "user/memory.h"
@@ -62,6 +63,7 @@ struct user {
     struct user_options options;
     struct engine *engine;
     struct user_map map;
+    struct x86_memory_access memory_access; /* of instructions executed in C */
     struct user_image image;
     struct user_plan *plan; /* between user_load_plan() and user_load() */
     char *self_path;        /* ourselves: /proc/self/exe, resolved at start */
@@ -124,6 +126,8 @@ struct user_thread *user_self(void);
 void user_memory_init(struct user *user);
 /* The callbacks for engine_new(); the place for the code cache is map.code_near. */
 struct engine_memory user_memory_callbacks(struct user *user);
+/* Fills in user->memory_access. */
+void user_memory_access(struct user *user);
 /* After engine_new(): notes its ranges and the vDSO. */
 void user_memory_engine(struct user *user);
 
@@ -154,6 +158,9 @@ bool user_memory_allows(struct user *user, uint64_t start, uint64_t length, int 
 /* True if [start, start + length) touches the code cache or other memory of ours: a system call
  * must not be given such a range to write. */
 bool user_memory_is_ours(struct user *user, uint64_t start, uint64_t length);
+
+/* The limit of the main thread's stack has been raised: it may grow as far (stack.c). */
+void user_stack_limit(struct user *user, uint64_t limit);
 
 void user_memory_fork_prepare(struct user *user); /* innermost: behind engine_fork_prepare() */
 void user_memory_fork_parent(struct user *user);

@@ -62,7 +62,7 @@ struct user_map {
     uint64_t engine_start[2], engine_end[2]; /* the code cache */
     uint64_t code_near;                      /* where it shall be */
     uint64_t brk_start, brk;                 /* brk is not rounded */
-    uint64_t stack_start, stack_end;
+    uint64_t stack_start, stack_end, stack_room;
     uint64_t vdso;         /* 0: none */
     uint64_t random_state; /* of addresses under -seed */
     bool read_executes;    /* personality READ_IMPLIES_EXEC */

@@ -62,6 +62,7 @@ void user_memory_init(struct user *user)
     map->forget = forget_through_engine;
     map->forget_opaque = user;
     map->read_executes = personality(0xffffffff) & READ_IMPLIES_EXEC;
+    user_memory_access(user);
 }
 
 /* The vDSO is the host's, and the guest's too: it is code like any other, and is translated. */

@@ -157,7 +157,7 @@ static void host_handler(int signal, siginfo_t *info, void *opaque)
     } else {
         enum engine_signal what = engine_signal(signal, info, context);
         if (what == ENGINE_SIGNAL_HOST && is_fault(signal, info)) {
-            if (!user_access_fault(context)) {
+            if (!user_access_fault(context) && !user_touch_fault(signal, info, context)) {
                 die_of_bug(signal, context);
             }
         } else if ((what == ENGINE_SIGNAL_HOST || what == ENGINE_SIGNAL_CODE) && thread) {

@@ -111,6 +111,17 @@ static uint32_t fpstate_size(const struct x86_cpu *cpu)
     return cpu->xcr0 ? image_size(cpu) + MAGIC_SIZE : LEGACY_SIZE;
 }
 
+/* The last x87 instruction is known by where it ran: in the code cache. */
+static void show_guest_fip(const struct x86_cpu *cpu, uint8_t *image)
+{
+    uint64_t fip = x86_xstate_pointer(image, X86_XSTATE_FIP);
+
+    if (fip && cpu->memory && cpu->memory->guest_pc) {
+        x86_xstate_set_pointer(image, X86_XSTATE_FIP,
+                               cpu->memory->guest_pc(cpu->memory->opaque, fip));
+    }
+}
+
 static void fill_fpstate(const struct x86_cpu *cpu, uint8_t *to)
 {
     uint32_t size = image_size(cpu);
@@ -119,6 +130,7 @@ static void fill_fpstate(const struct x86_cpu *cpu, uint8_t *to)
     memcpy(image, cpu->state.vector, sizeof image);
     uint64_t in_use = x86_xstate_bv(image);
     x86_xstate_normalise(image);
+    show_guest_fip(cpu, image);
     memcpy(to, image, size);
     memset(to + SOFTWARE_WORDS, 0, LEGACY_SIZE - SOFTWARE_WORDS);
     if (!cpu->xcr0) {

@@ -21,8 +21,9 @@
 #endif
 
 #define MIB        (UINT64_C(1) << 20)
-#define STACK_MAX  (64 * MIB) /* of a limit that says nothing, or too much */
+#define STACK_MAX  (1024 * MIB) /* of a limit that says nothing, or too much */
 #define STACK_MIN  (128 * (MIB >> 10))
+#define STACK_ROOM (1024 * MIB) /* of addresses, for when the limit is raised */
 #define GUARD      MIB /* never mapped, below; the kernel keeps as much */
 #define PAGE_UP(x) (((x) + USER_PAGE - 1) & -(uint64_t)USER_PAGE)
 
@@ -55,20 +56,43 @@ static bool map_stack(struct user *user, uint64_t size, struct error *err)
     struct user_map *map = &user->map;
     const int prot = PROT_READ | PROT_WRITE |
                      (user->image.stack_executable || map->read_executes ? PROT_EXEC : 0);
-    char *low = mmap(NULL, size + GUARD, PROT_NONE,
+    const uint64_t room = (size > STACK_ROOM ? size : STACK_ROOM) - size + GUARD;
+    char *low = mmap(NULL, size + room, PROT_NONE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
 
-    if (low == MAP_FAILED || mprotect(low + GUARD, size, user_host_prot(prot))) {
+    if (low == MAP_FAILED || mprotect(low + room, size, user_host_prot(prot))) {
         return error_set(err, "there is no memory for a stack of %llu KiB: %s",
                          (unsigned long long)size / 1024, strerror(errno));
     }
-    map->stack_start = (uint64_t)(uintptr_t)low + GUARD;
+    map->stack_start = (uint64_t)(uintptr_t)low + room;
+    map->stack_room = (uint64_t)(uintptr_t)low + GUARD;
     map->stack_end = map->stack_start + size;
     user_map_insert(map, &(struct user_mapping){.start = map->stack_start,
                                                 .end = map->stack_end,
                                                 .prot = (uint8_t)prot,
                                                 .area = USER_AREA_STACK});
     return true;
+}
+
+void user_stack_limit(struct user *user, uint64_t limit)
+{
+    struct user_map *map = &user->map;
+    sigset_t saved;
+
+    user_map_lock(user, &saved);
+    uint64_t start = limit > map->stack_end - map->stack_room ? map->stack_room
+                                                              : map->stack_end - PAGE_UP(limit);
+    const struct user_mapping *stack = user_map_at(map, map->stack_start);
+    if (start < map->stack_start && stack &&
+        !mprotect((void *)(uintptr_t)start, map->stack_start - start,
+                  user_host_prot(stack->prot))) {
+        user_map_insert(map, &(struct user_mapping){.start = start,
+                                                    .end = map->stack_start,
+                                                    .prot = stack->prot,
+                                                    .area = USER_AREA_STACK});
+        map->stack_start = start;
+    }
+    user_map_unlock(user, &saved);
 }
 
 /* --- what is written --- */

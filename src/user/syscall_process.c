@@ -52,7 +52,7 @@ static int64_t get_limit(uint64_t resource, struct rlimit64 *value)
     return kept || syscall(SYS_prlimit64, 0, resource, NULL, value) == 0 ? 0 : -errno;
 }
 
-static int64_t set_limit(uint64_t resource, const struct rlimit64 *value)
+static int64_t set_limit(struct user *user, uint64_t resource, const struct rlimit64 *value)
 {
     struct rlimit64 old;
     int64_t result = get_limit(resource, &old);
@@ -73,6 +73,9 @@ static int64_t set_limit(uint64_t resource, const struct rlimit64 *value)
         limits.kept[resource] = is_kept(resource, value);
         limits.value[resource] = *value;
         pthread_mutex_unlock(&limits.lock);
+        if (resource == RLIMIT_STACK) {
+            user_stack_limit(user, value->rlim_cur);
+        }
     }
     return result;
 }
@@ -90,8 +93,7 @@ USER_CALL(setrlimit)
 {
     struct rlimit64 value;
 
-    (void)thread;
-    return user_copy_in(&value, call->args[1], sizeof value) ? set_limit(call->args[0], &value)
+    return user_copy_in(&value, call->args[1], sizeof value) ? set_limit(thread->user, call->args[0], &value)
                                                              : -EFAULT;
 }
 
@@ -107,7 +109,7 @@ USER_CALL(prlimit64)
     }
     int64_t result = get_limit(call->args[1], &old);
     if (result == 0 && call->args[2]) {
-        result = set_limit(call->args[1], &value);
+        result = set_limit(thread->user, call->args[1], &value);
     }
     return result == 0 && call->args[3] && !user_copy_out(call->args[3], &old, sizeof old) ? -EFAULT
                                                                                            : result;

@@ -62,6 +62,7 @@ struct user_thread *user_thread_new(struct user *user)
     }
     thread->user = user;
     thread->cpu = vcpu_state(thread->vcpu);
+    thread->cpu->memory = &user->memory_access;
     thread->altstack.ss_flags = SS_DISABLE;
     thread->sleeps = '_';
     pthread_mutex_lock(&user->process_lock);

@@ -34,9 +34,9 @@ struct user_options {
     const struct x86_model *model; /* what it means */
     uint64_t stack_size;           /* -s, bytes; 0: the limit RLIMIT_STACK */
     bool strace;                   /* -strace */
-    int seccomp_fd;                /* -seccomp: filters that are inherited through execve(); 0: none */
-    bool native_children;          /* --native-children: exec leaves the translator */
-    bool seeded;                   /* -seed: AT_RANDOM and the program's place come from it */
+    int seccomp_fd;       /* -seccomp: filters that are inherited through execve(); 0: none */
+    bool native_children; /* --native-children: exec leaves the translator */
+    bool seeded;          /* -seed: AT_RANDOM and the program's place come from it */
     uint64_t seed;
     bool deterministic; /* no random placement (the guest's personality may ask for it too) */
     char **words;       /* the option words for exec'd children, without the program; NULL last */
@@ -55,6 +55,13 @@ int user_run(struct user *user);
 
 /* The engine, for -d jit-stats and the monitor's `info jit`. */
 struct engine *user_engine(struct user *user);
+
+/* What is in front of the names of variables that are the guest's alone, in the environment of a
+ * child of the guest, which is ours first. */
+#define USER_GUEST_PREFIX "VITRINE_GUEST_"
+
+/* Gives such variables their own names back, in place: for what the guest gets. */
+void user_guest_environment(char **envp);
 
 /* Finds `name` as the shell would where it has no slash and is not in the current folder: a new
  * string, or NULL with the sentence. */

@@ -14,6 +14,7 @@
 #include "guest/x86/x86.h"
 #include "host/x64/x64.h"
 #include "scratch.h"
+#include "user/access.h"
 
 static const struct {
     const char *name;
@@ -28,7 +29,7 @@ static const struct {
     {"randomexits", {.random_exits = true}},
     {"smallcache", {.cache_size = 256 << 10}},
     {"short", {.block_limit = 3}},
-    {"near", {.code_near = 0x30000000}},
+    {"near", {.code_near = 0x30000000, .cache_size = 1 << 20}}, /* small: guests may hit it */
     {"all",
      {.no_chain = true,
       .no_liveness = true,
@@ -73,11 +74,24 @@ static void watch_stores(void *opaque, uint64_t address, bool on)
     (void)opaque, (void)address, (void)on;
 }
 
+static bool read_code(void *opaque, uint64_t address, void *to, size_t size)
+{
+    (void)opaque;
+    return user_copy_in(to, address, size);
+}
+
+static bool touch(void *opaque, uint64_t address, bool write, struct vcpu_fault *fault)
+{
+    (void)opaque;
+    return user_touch(address, write, fault);
+}
+
 static void handle(int signal, siginfo_t *info, void *context)
 {
     const ucontext_t *uc = context;
 
-    if (engine_signal(signal, info, context) == ENGINE_SIGNAL_HOST)
+    if (engine_signal(signal, info, context) == ENGINE_SIGNAL_HOST &&
+        !user_access_fault(context) && !user_touch_fault(signal, info, context))
         on_crash(signal, uc->uc_mcontext.gregs[REG_RIP], (uint64_t)info->si_addr);
 }
 
@@ -110,7 +124,13 @@ static void make(unsigned number)
         .guest = &x86_guest,
         .host = &x64_host,
         .guest_config = model(),
-        .memory = {.page = page, .watch_stores = watch_stores},
+        .memory =
+            {
+                .page = page,
+                .watch_stores = watch_stores,
+                .read = read_code,
+                .touch = touch,
+            },
         .options = SWITCHES[number].options,
         .kick_signal = SIGRTMIN,
     };
@@ -120,7 +140,7 @@ static void make(unsigned number)
         vcpus[number] = vcpu_new(engines[number], number, &err);
     if (vcpus[number] == NULL)
         bug("no engine: %s", err.text);
-    memories[number] = x86_direct_memory;
+    memories[number] = user_guest_memory;
     memories[number].opaque = engines[number];
     memories[number].guest_pc = guest_pc;
     ((struct x86_cpu *)vcpu_state(vcpus[number]))->memory = &memories[number];

@@ -164,7 +164,8 @@ bool generate_undefined(struct random *r, struct test_case *c)
     unsigned size = 0;
     struct x86_insn insn;
 
-    while (size < 4 && random_chance(r, 40))
+    /* Few, or else bytes that only might be an instruction are too long for one: #GP. */
+    while (size < 2 && random_chance(r, 60))
         bytes[size++] = prefixes[random_below(r, sizeof prefixes)];
     switch (random_below(r, 4)) {
     case 0:

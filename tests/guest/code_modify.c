@@ -135,10 +135,56 @@ static void next_instruction(void)
      * mov $imm, %eax      b8 ....
      * ret */
     static const uint8_t body[] = {0x89, 0x3d, 0x01, 0x00, 0x00, 0x00, 0xb8, 1, 2, 3, 4, 0xc3};
-    memcpy(page, body, sizeof body);
     uint64_t (*code)(uint64_t) = (uint64_t(*)(uint64_t))(uintptr_t)page;
+    memcpy(page, body, sizeof body);
     for (uint32_t i = 0; i < 1000; i++) {
         EXPECT_SAME(code(i * 7), i * 7);
+    }
+    munmap(page, EXPECT_PAGE);
+    /* Wherever a translator may end its blocks. */
+    for (size_t before = 0; before < 300; before++) {
+        page = expect_pages(1, PROT_READ | PROT_WRITE | PROT_EXEC);
+        code = (uint64_t(*)(uint64_t))(uintptr_t)page;
+        memset(page, 0x90, before);
+        memcpy(page + before, body, sizeof body);
+        for (uint32_t i = 1; i < 4; i++) {
+            EXPECT_SAME(code(i * 7), i * 7);
+        }
+        munmap(page, EXPECT_PAGE);
+    }
+}
+
+/* The same over a jump, a call and a return, a branch not taken, and many instructions. */
+static void next_block(void)
+{
+    static const struct {
+        uint8_t jump[8], length;
+    } row[] = {
+        {{0xeb, 0x00}, 2},                         /* jmp to the next */
+        {{0xeb, 0x01, 0xcc}, 3},                   /* jmp over a byte */
+        {{0x31, 0xc0, 0x75, 0x00}, 4},             /* xor %eax,%eax; jnz */
+        {{0xe8, 0x00, 0x00, 0x00, 0x00, 0x58}, 6}, /* call next; pop %rax */
+        {{0x56, 0x5e, 0x0f, 0x1f, 0x00}, 5},       /* push, pop, nop */
+        {{0x66, 0x90}, 2},                         /* nop */
+    };
+    uint8_t *page = expect_pages(1, PROT_READ | PROT_WRITE | PROT_EXEC);
+    uint64_t (*code)(uint64_t) = (uint64_t(*)(uint64_t))(uintptr_t)page;
+    for (size_t i = 0; i < sizeof row / sizeof row[0]; i++) {
+        for (uint32_t nops = 0; nops < 150; nops += 37) {
+            uint8_t *p = page;
+            uint32_t distance = row[i].length + nops + 1;
+            *p++ = 0x89, *p++ = 0x3d; /* mov %edi, distance(%rip): the immediate below */
+            memcpy(p, &distance, 4);
+            p += 4;
+            memset(p, 0x90, nops);
+            p += nops;
+            memcpy(p, row[i].jump, row[i].length);
+            p += row[i].length;
+            put_return(p, 0x11);
+            for (uint32_t v = 1; v < 30; v++) {
+                EXPECT_SAME(code(v * 0x10001), v * 0x10001);
+            }
+        }
     }
     munmap(page, EXPECT_PAGE);
 }
@@ -298,6 +344,7 @@ int main(void)
     on_the_stack();
     stack_and_code_in_one_page();
     next_instruction();
+    next_block();
     loop_changes_itself();
     over_page_end();
     kinds_of_store();

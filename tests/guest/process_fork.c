@@ -201,11 +201,11 @@ static void clones(void)
     EXPECT_SAME(child_tid, 0);
     close(pidfd);
     /* Another signal at the end, and none. */
+    signal(SIGUSR1, SIG_IGN);
     pid = (pid_t)syscall(SYS_clone, CLONE_FS | CLONE_FILES | SIGUSR1, 0, 0, 0, 0);
     if (pid == 0) {
         syscall(SYS_exit, 4);
     }
-    signal(SIGUSR1, SIG_IGN);
     EXPECT_SAME(wait_for(pid, __WALL), 4 << 8);
     EXPECT(syscall(SYS_clone, CLONE_THREAD | SIGCHLD, 0, 0, 0, 0) == -1 && errno == EINVAL);
     EXPECT(syscall(SYS_clone3, &args, 8) == -1 && errno == EINVAL);

@@ -31,7 +31,7 @@ static void handler(int sig)
 
 static void vforks(void)
 {
-    int error = 0;
+    volatile int error = 0;
 
     signal(SIGUSR1, handler);
     for (int i = 0; i < 20; i++) {
@@ -52,7 +52,7 @@ static void vforks(void)
         child = getpid();
         raise(SIGUSR1);
         execl("/nonexistent/program", "program", NULL);
-        *(volatile int *)&error = errno;
+        error = errno;
         execl("/bin/sh", "sh", "-c", "exit 33", NULL);
         _exit(1);
     }

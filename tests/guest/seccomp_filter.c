@@ -37,6 +37,7 @@ static int status_of(void (*child)(void))
     if (pid == 0) {
         prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
         child();
+        fflush(stdout);
         _exit(expect_failed ? 1 : 0);
     }
     EXPECT_SAME(waitpid(pid, &status, 0), pid);
@@ -195,7 +196,8 @@ static void refused(void)
     EXPECT(SET(bytes, 0) == -1 && errno == EINVAL);
     EXPECT(SET(zero, 0) == -1 && errno == EINVAL);
     EXPECT(SET(unset, 0) == -1 && errno == EINVAL);
-    EXPECT(set_filter(NULL, 1, 0) == -1 && errno == EFAULT);
+    EXPECT(set_filter(NULL, 1, 0) == -1 && errno == EINVAL);
+    EXPECT(set_filter((void *)(uintptr_t)8, 1, 0) == -1 && errno == EFAULT);
     EXPECT(set_filter(zero, 0, 0) == -1 && errno == EINVAL);
     EXPECT_SAME(syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action), 0);
     action = 0x12340000;

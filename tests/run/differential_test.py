@@ -33,7 +33,7 @@ class Differential(unittest.TestCase):
         return int(summary[1]), int(summary[2])
 
     def test_every_row(self):
-        each = 1000 if LONG else 40
+        each = 1000 if LONG else 150
         cases, faults = self.check("--cases", str(each))
         self.assertGreater(cases, 2000 * each) # rows and forms
         self.assertGreater(faults, cases // 20)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * A guest for tests of the engine: memory with code and data, an engine on it, CPUs, and the handler
- * of host signals. Guest code is written in the test (GUEST_CODE) and copied to guest memory; since
- * guest and host are the same kind of machine, it can also be called as it is, for the right answer.
+ * A guest for tests of the engine: memory with code and data, an engine on it, CPUs, and the
+ * handler of host signals. Guest code is written in the test (GUEST_CODE) and copied to guest
+ * memory; since guest and host are the same kind of machine, it can also be called as it is, for
+ * the right answer.
  *
  * Nothing here asserts on other threads than the test's own: what fails elsewhere ends the program
  * with a sentence.
@@ -22,12 +23,12 @@
 
 /* Guest code in Intel's syntax, position independent, as bytes between NAME and NAME_end. Local
  * labels begin at 2, since 0b and 1b are numbers in this syntax. */
-#define GUEST_CODE(name, text)                                                   \
-    extern const uint8_t name[] __attribute__((visibility("hidden")));           \
-    extern const uint8_t name##_end[] __attribute__((visibility("hidden")));     \
-    __asm__(".pushsection .rodata\n"                                             \
-            ".intel_syntax noprefix\n" #name ":\n" text "\n" #name "_end:\n"     \
-            ".att_syntax prefix\n"                                               \
+#define GUEST_CODE(name, text)                                               \
+    extern const uint8_t name[] __attribute__((visibility("hidden")));       \
+    extern const uint8_t name##_end[] __attribute__((visibility("hidden"))); \
+    __asm__(".pushsection .rodata\n"                                         \
+            ".intel_syntax noprefix\n" #name ":\n" text "\n" #name "_end:\n" \
+            ".att_syntax prefix\n"                                           \
             ".popsection\n")
 
 enum {
@@ -40,13 +41,13 @@ enum {
 
 struct guest {
     struct engine *engine;
-    uint8_t *code;          /* readable, writable, executable */
-    uint8_t *data, *stacks; /* a stack for each CPU */
-    size_t used;            /* of code */
-    unsigned how;           /* of its pages: enum engine_page */
-    uint64_t done;          /* guest address of a SYSCALL instruction */
-    uint32_t caught;        /* stores to watched pages */
-    uint32_t watched;       /* pages that were watched, each time counted */
+    uint8_t *code;                                  /* readable, writable, executable */
+    uint8_t *data, *stacks;                         /* a stack for each CPU */
+    size_t used;                                    /* of code */
+    unsigned how;                                   /* of its pages: enum engine_page */
+    uint64_t done;                                  /* guest address of a SYSCALL instruction */
+    uint32_t caught;                                /* stores to watched pages */
+    uint32_t watched;                               /* pages that were watched, each time counted */
     bool refuse_exec[GUEST_CODE_SIZE / GUEST_PAGE]; /* these pages may not be executed */
 };
 

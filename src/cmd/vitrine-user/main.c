@@ -127,6 +127,7 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < sizeof log_items_here / sizeof *log_items_here; i++) {
         log_item_support(log_items_here[i]);
     }
+    user_guest_environment(environ);
     switch (options_parse(&options, argc, argv, environ, &err)) {
     case OPTIONS_DONE: return 0;
     case OPTIONS_USAGE: return usage();

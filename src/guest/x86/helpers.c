@@ -125,9 +125,19 @@ static bool probe_memory(struct x86_cpu *cpu, uint64_t address, size_t size, uin
            page_fault(cpu, bad, X86_PF_WRITE, fault);
 }
 
-bool x86_read(struct x86_cpu *cpu, uint64_t address, void *to, size_t size, struct x86_fault *fault)
+/* SDM vol. 1, 3.7.4: the stack segment is the one of such bases if no prefix names FS or GS. */
+static uint32_t operand_vector(const struct x86_insn *insn)
 {
-    return read_memory(cpu, address, to, size, X86_VECTOR_GP, fault);
+    const struct native_insn *native = &insn->native;
+    bool stack = native->base == X86_RSP || native->base == X86_RBP;
+
+    return stack && native->segment == NATIVE_DS ? X86_VECTOR_SS : X86_VECTOR_GP;
+}
+
+bool x86_read(struct x86_cpu *cpu, const struct x86_insn *insn, uint64_t address, void *to,
+              size_t size, struct x86_fault *fault)
+{
+    return read_memory(cpu, address, to, size, operand_vector(insn), fault);
 }
 
 bool x86_write_probed(struct x86_cpu *cpu, uint64_t address, const void *from, size_t size,
@@ -140,10 +150,10 @@ bool x86_write_probed(struct x86_cpu *cpu, uint64_t address, const void *from, s
            page_fault(cpu, bad, X86_PF_WRITE, fault);
 }
 
-bool x86_write(struct x86_cpu *cpu, uint64_t address, const void *from, size_t size,
-               struct x86_fault *fault)
+bool x86_write(struct x86_cpu *cpu, const struct x86_insn *insn, uint64_t address, const void *from,
+               size_t size, struct x86_fault *fault)
 {
-    return probe_memory(cpu, address, size, X86_VECTOR_GP, fault) &&
+    return probe_memory(cpu, address, size, operand_vector(insn), fault) &&
            x86_write_probed(cpu, address, from, size, fault);
 }
 
@@ -160,9 +170,34 @@ bool x86_write_stack(struct x86_cpu *cpu, uint64_t address, const void *from, si
            x86_write_probed(cpu, address, from, size, fault);
 }
 
-bool x86_probe_write(struct x86_cpu *cpu, uint64_t address, size_t size, struct x86_fault *fault)
+/* The last byte before the first, as processors do it; those of the kernel's half always fault, and
+ * an area that begins there may end at the other end of the address space. */
+bool x86_check_area(struct x86_cpu *cpu, const struct x86_insn *insn, uint64_t address, size_t size,
+                    unsigned alignment, struct x86_fault *fault)
 {
-    return probe_memory(cpu, address, size, X86_VECTOR_GP, fault);
+    bool write = insn->native.mem_access & NATIVE_WRITE;
+    uint64_t byte[2] = {address + size - 1, address};
+    uint8_t value;
+
+    if (!check_canonical(address, 1, operand_vector(insn), fault)) {
+        return false;
+    }
+    if (address & (alignment - 1)) {
+        return x86_raise_gp(fault, 0);
+    }
+    for (unsigned i = address >> 63; i < 2; i++) {
+        if (write ? !x86_probe_write(cpu, insn, byte[i], 1, fault)
+                  : !x86_read(cpu, insn, byte[i], &value, 1, fault)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool x86_probe_write(struct x86_cpu *cpu, const struct x86_insn *insn, uint64_t address,
+                     size_t size, struct x86_fault *fault)
+{
+    return probe_memory(cpu, address, size, operand_vector(insn), fault);
 }
 
 /* --- flags */

@@ -93,15 +93,21 @@ void x86_set_rflags(struct x86_cpu *cpu, uint64_t rflags);
 /* cpu->memory, or x86_direct_memory where that is NULL. */
 const struct x86_memory_access *x86_memory_of(const struct x86_cpu *cpu);
 
-/* Accesses; false with `fault`: #PF, or #GP (#SS for the stack) where not canonical. Writes probe
- * all pages first, x86_write_probed() leaves that to its caller. */
-bool x86_read(struct x86_cpu *cpu, uint64_t address, void *to, size_t size,
-              struct x86_fault *fault);
-bool x86_write(struct x86_cpu *cpu, uint64_t address, const void *from, size_t size,
-               struct x86_fault *fault);
+/* Accesses; false with `fault`: #PF, or #GP where not canonical (#SS for the stack, and for the
+ * operand of `insn` where its base is RSP or RBP). Writes probe all pages first, x86_write_probed()
+ * leaves that to its caller. */
+bool x86_read(struct x86_cpu *cpu, const struct x86_insn *insn, uint64_t address, void *to,
+              size_t size, struct x86_fault *fault);
+bool x86_write(struct x86_cpu *cpu, const struct x86_insn *insn, uint64_t address, const void *from,
+               size_t size, struct x86_fault *fault);
 bool x86_write_probed(struct x86_cpu *cpu, uint64_t address, const void *from, size_t size,
                       struct x86_fault *fault);
-bool x86_probe_write(struct x86_cpu *cpu, uint64_t address, size_t size, struct x86_fault *fault);
+bool x86_probe_write(struct x86_cpu *cpu, const struct x86_insn *insn, uint64_t address,
+                     size_t size, struct x86_fault *fault);
+/* Whether an area of `size` bytes for a whole state may begin at `address`: canonical, aligned, and
+ * its first and its last byte can be accessed. */
+bool x86_check_area(struct x86_cpu *cpu, const struct x86_insn *insn, uint64_t address, size_t size,
+                    unsigned alignment, struct x86_fault *fault);
 bool x86_read_stack(struct x86_cpu *cpu, uint64_t address, void *to, size_t size,
                     struct x86_fault *fault);
 bool x86_write_stack(struct x86_cpu *cpu, uint64_t address, const void *from, size_t size,

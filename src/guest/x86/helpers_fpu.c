@@ -49,6 +49,12 @@ static uint64_t requested(const struct x86_cpu *cpu)
     return cpu->xcr0 & (cpu->state.reg[X86_RDX] << 32 | (uint32_t)cpu->state.reg[X86_RAX]);
 }
 
+/* Of an area in standard form with these components. */
+static size_t area_size(uint64_t components)
+{
+    return components & X86_XSTATE_AVX ? X86_XSTATE_SIZE : X86_XSTATE_HEADER + 64;
+}
+
 bool x86_help_xgetbv(struct x86_cpu *cpu, const struct x86_insn *insn, struct x86_fault *fault)
 {
     const uint8_t *image = cpu->state.vector;
@@ -104,8 +110,8 @@ static bool next_run(uint64_t set, size_t *next, size_t *at, size_t *size)
 
 /* Whether all parts can be stored. The area has two pages at most and begins and ends with a part:
  * what is between them does not matter. */
-static bool probe_parts(struct x86_cpu *cpu, uint64_t address, uint64_t set,
-                        struct x86_fault *fault)
+static bool probe_parts(struct x86_cpu *cpu, const struct x86_insn *insn, uint64_t address,
+                        uint64_t set, struct x86_fault *fault)
 {
     size_t next = 0, at, size, start, end;
 
@@ -113,7 +119,7 @@ static bool probe_parts(struct x86_cpu *cpu, uint64_t address, uint64_t set,
     for (end = start + size; next_run(set, &next, &at, &size);) {
         end = at + size;
     }
-    return x86_probe_write(cpu, address + start, end - start, fault);
+    return x86_probe_write(cpu, insn, address + start, end - start, fault);
 }
 
 static bool store_parts(struct x86_cpu *cpu, uint64_t address, const uint8_t *image, uint64_t set,
@@ -136,8 +142,8 @@ bool x86_help_xsave(struct x86_cpu *cpu, const struct x86_insn *insn, struct x86
     uint64_t address = x86_effective_address(cpu, insn), rfbm = requested(cpu), bv = 0, used, set;
     uint8_t image[X86_XSTATE_SIZE];
 
-    if (address & 63) {
-        return x86_raise_gp(fault, 0);
+    if (!x86_check_area(cpu, insn, address, area_size(rfbm), 64, fault)) {
+        return false;
     }
     visible_state(cpu, insn->native.w, image);
     hide_pointers(cpu, image);
@@ -153,8 +159,8 @@ bool x86_help_xsave(struct x86_cpu *cpu, const struct x86_insn *insn, struct x86
         set = (optimise ? used : rfbm) | PART_BV;
         set |= rfbm & (X86_XSTATE_SSE | X86_XSTATE_AVX) ? PART_MXCSR : 0;
     }
-    if (!probe_parts(cpu, address, set, fault) ||
-        (!compact && !x86_read(cpu, address + X86_XSTATE_HEADER, &bv, sizeof bv, fault))) {
+    if (!probe_parts(cpu, insn, address, set, fault) ||
+        (!compact && !x86_read(cpu, insn, address + X86_XSTATE_HEADER, &bv, sizeof bv, fault))) {
         return false;
     }
     bv = (bv & ~rfbm) | used;
@@ -184,11 +190,11 @@ static bool check_header(const struct x86_cpu *cpu, const uint8_t header[64],
 }
 
 /* Reads the parts of the components in `set` from the area at `address` into `image`. */
-static bool load_parts(struct x86_cpu *cpu, uint64_t address, uint8_t *image, uint64_t set,
-                       struct x86_fault *fault)
+static bool load_parts(struct x86_cpu *cpu, const struct x86_insn *insn, uint64_t address,
+                       uint8_t *image, uint64_t set, struct x86_fault *fault)
 {
     for (size_t next = 0, at, size; next_run(set, &next, &at, &size);) {
-        if (!x86_read(cpu, address + at, image + at, size, fault)) {
+        if (!x86_read(cpu, insn, address + at, image + at, size, fault)) {
             return false;
         }
     }
@@ -209,10 +215,8 @@ bool x86_help_xrstor(struct x86_cpu *cpu, const struct x86_insn *insn, struct x8
     uint8_t image[X86_XSTATE_SIZE], header[64];
     bool compact;
 
-    if (address & 63) {
-        return x86_raise_gp(fault, 0);
-    }
-    if (!x86_read(cpu, address + X86_XSTATE_HEADER, header, sizeof header, fault) ||
+    if (!x86_check_area(cpu, insn, address, area_size(rfbm), 64, fault) ||
+        !x86_read(cpu, insn, address + X86_XSTATE_HEADER, header, sizeof header, fault) ||
         !check_header(cpu, header, fault)) {
         return false;
     }
@@ -227,7 +231,7 @@ bool x86_help_xrstor(struct x86_cpu *cpu, const struct x86_insn *insn, struct x8
             load |= PART_MXCSR;
         }
     }
-    if (!load_parts(cpu, address, image, load, fault)) {
+    if (!load_parts(cpu, insn, address, image, load, fault)) {
         return false;
     }
     if (x86_xstate_mxcsr(image) & ~cpu->model->mxcsr_mask) {
@@ -247,15 +251,17 @@ bool x86_help_xrstor(struct x86_cpu *cpu, const struct x86_insn *insn, struct x8
 
 bool x86_help_fxsave(struct x86_cpu *cpu, const struct x86_insn *insn, struct x86_fault *fault)
 {
+    enum { FXSAVE_AREA = 512 };
     uint64_t address = x86_effective_address(cpu, insn);
     uint8_t image[X86_XSTATE_SIZE];
 
-    if (address & 15) {
-        return x86_raise_gp(fault, 0);
+    if (!x86_check_area(cpu, insn, address, FXSAVE_AREA, 16, fault)) {
+        return false;
     }
     visible_state(cpu, insn->native.w, image);
     hide_pointers(cpu, image);
-    return x86_write(cpu, address, image, X86_XSTATE_FXSAVE_WRITES, fault) && x86_done(cpu, insn);
+    return x86_write_probed(cpu, address, image, X86_XSTATE_FXSAVE_WRITES, fault) &&
+           x86_done(cpu, insn);
 }
 
 /* The environment in protected mode (SDM vol. 1, figures 8-9 and 8-11): seven words or doublewords.
@@ -297,7 +303,7 @@ bool x86_help_fnstenv(struct x86_cpu *cpu, const struct x86_insn *insn, struct x
         x86_xstate_get_st(image, i, out + size);
         size += 10;
     }
-    if (!x86_write(cpu, address, out, size, fault)) {
+    if (!x86_write(cpu, insn, address, out, size, fault)) {
         return false;
     }
     if (save) {

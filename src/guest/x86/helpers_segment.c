@@ -63,8 +63,8 @@ static bool load_far_pointer(struct x86_cpu *cpu, const struct x86_insn *insn, u
     uint64_t address = x86_effective_address(cpu, insn), offset = 0;
     uint16_t selector;
 
-    if (!x86_read(cpu, address, &offset, size, fault) ||
-        !x86_read(cpu, address + size, &selector, 2, fault) ||
+    if (!x86_read(cpu, insn, address, &offset, size, fault) ||
+        !x86_read(cpu, insn, address + size, &selector, 2, fault) ||
         !check_selector(segment, selector, fault)) {
         return false;
     }
@@ -108,7 +108,7 @@ bool x86_help_mov_to_seg(struct x86_cpu *cpu, const struct x86_insn *insn, struc
     }
     if (native->modrm == NATIVE_MODRM_REG) {
         selector = (uint16_t)cpu->state.reg[native->rm];
-    } else if (!x86_read(cpu, x86_effective_address(cpu, insn), &selector, 2, fault)) {
+    } else if (!x86_read(cpu, insn, x86_effective_address(cpu, insn), &selector, 2, fault)) {
         return false;
     }
     if (!check_selector(segment, selector, fault)) {
@@ -145,7 +145,7 @@ bool x86_help_mov_seg(struct x86_cpu *cpu, const struct x86_insn *insn, struct x
     }
     if (native->modrm == NATIVE_MODRM_REG) {
         x86_set_gpr(cpu, native->rm, native->opsize, cpu->segment[segment]);
-    } else if (!x86_write(cpu, x86_effective_address(cpu, insn), &cpu->segment[segment], 2,
+    } else if (!x86_write(cpu, insn, x86_effective_address(cpu, insn), &cpu->segment[segment], 2,
                           fault)) {
         return false;
     }
@@ -220,8 +220,8 @@ bool x86_help_far(struct x86_cpu *cpu, const struct x86_insn *insn, struct x86_f
         return far_return(cpu, insn, fault);
     }
     address = x86_effective_address(cpu, insn);
-    if (!x86_read(cpu, address, &pc, size, fault) ||
-        !x86_read(cpu, address + size, &selector, 2, fault) ||
+    if (!x86_read(cpu, insn, address, &pc, size, fault) ||
+        !x86_read(cpu, insn, address + size, &selector, 2, fault) ||
         !check_code(selector, false, pc, fault)) {
         return false;
     }

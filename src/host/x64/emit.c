@@ -33,6 +33,13 @@ void x64_point(struct x64_emit *e, unsigned flags)
         return;
     }
     point = &code->point[code->point_count];
+    if (code->point_count > code->block[code->block_count].point &&
+        point[-1].host == code->size && point[-1].insn == e->insn) {
+        /* Nothing has been emitted since: what was said of this place still holds. */
+        flags |= point[-1].flags & IR_POINT_BOUNDARY;
+        code->point_count--;
+        point--;
+    }
     point->host = (uint32_t)code->size;
     point->saved = e->saved;
     point->insn = (uint8_t)e->insn;
@@ -391,7 +398,9 @@ static void x64_patch(uint8_t *patch, uint64_t exec, uint64_t target)
 
 static void x64_set_entry(struct ir_state *state, uint64_t entry)
 {
-    __atomic_store_n(&state->host[X64_ENTRY], entry, __ATOMIC_SEQ_CST);
+    /* Only this thread and its signal handlers read and write it. */
+    __atomic_store_n(&state->host[X64_ENTRY], entry, __ATOMIC_RELAXED);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
 }
 
 static void x64_set_handler(struct ir_state *state, ir_handler_fn *handler)

@@ -80,6 +80,9 @@ static void effective_address(struct ir_code *code, unsigned to, const struct na
         .address = native->address,
     };
 
+    /* POP makes the address with RSP as it is behind the read (SDM vol. 2, POP). */
+    if ((native->mem_implicit & NATIVE_POP) && native->base == X64_RSP)
+        lea.disp += native->mem_size;
     if (native->base == NATIVE_RIP) {
         x64_move_imm(code, to, native->address);
     } else if (native->mem_implicit & NATIVE_MOFFS) {

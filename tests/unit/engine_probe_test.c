@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Guest probes: which events each instruction gives, in which order, with which addresses and
+ * values.
+ *
+ * Addresses are told as offsets: code from the instruction's block, memory from the data area (rbx,
+ * rsi and rdi point into it) or from the stack pointer at the beginning. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine_guest.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+enum { STORE = 64, DATA = 1024 };
+
+static struct guest guest;
+static struct vcpu *vcpu;
+
+/* In the test itself, since the test runner installs handlers of its own behind a fixture. */
+static void open_guest(void)
+{
+    guest_open(&guest, NULL, ENGINE_PAGE_EXEC);
+    vcpu = guest_cpu_open(&guest, 0);
+}
+
+static void close_guest(void)
+{
+    guest_cpu_close(vcpu);
+    guest_close(&guest);
+}
+
+/* --- events as text --- */
+
+static char log_text[4096];
+static uint64_t code_base, data_base, stack_base;
+
+static void add(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static void add(const char *format, ...)
+{
+    size_t used = strlen(log_text);
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(log_text + used, sizeof(log_text) - used, format, arguments);
+    va_end(arguments);
+}
+
+static const char *place(uint64_t address)
+{
+    static char text[4][32];
+    static unsigned next;
+    char *to = text[next++ % 4];
+
+    if (address - code_base < 4096)
+        snprintf(to, 32, "c%lu", (unsigned long)(address - code_base));
+    else if (address == guest.done)
+        snprintf(to, 32, "done");
+    else if (address - data_base < GUEST_DATA_SIZE)
+        snprintf(to, 32, "d%ld", (long)(address - data_base - DATA));
+    else if (address - (stack_base - 4096) < 8192)
+        snprintf(to, 32, "s%ld", (long)(address - stack_base));
+    else
+        snprintf(to, 32, "%lx", (unsigned long)address);
+    return to;
+}
+
+/* One word for each: before r4@d0, after w8@s-8=VALUE, branch c1>c4 1 and so on. */
+static void note(void *opaque, const char *name, const uint64_t *v)
+{
+    (void)opaque;
+    if (strcmp(name, "guest_insn") == 0 || strcmp(name, "guest_block") == 0) {
+        if (v[0] - code_base >= 4096)
+            return; /* the SYSCALL at guest.done */
+        if (name[6] == 'i')
+            add("i %s %lu;", place(v[0]), v[1]);
+        else
+            add("b %s %lu %lu;", place(v[0]), v[1], v[2]);
+    } else if (strcmp(name, "guest_mem_before_exec") == 0) {
+        add("<%c%u@%s;", v[1] & STORE ? 'w' : 'r', 1u << (v[1] & 7), place(v[0]));
+    } else if (strcmp(name, "guest_mem_after") == 0) {
+        add(">%c%u@%s=%lx", v[1] & STORE ? 'w' : 'r', 1u << (v[1] & 7), place(v[0]), v[2]);
+        if ((v[1] & 7) > 3)
+            add(":%lx", v[3]);
+        add(";");
+    } else if (strcmp(name, "guest_branch") == 0) {
+        add("j %s>%s %lu;", place(v[0]), place(v[1]), v[2]);
+    } else if (strcmp(name, "guest_call") == 0) {
+        add("call %s>%s %s;", place(v[0]), place(v[1]), place(v[2]));
+    } else if (strcmp(name, "guest_ret") == 0) {
+        add("ret %s>%s;", place(v[0]), place(v[1]));
+    }
+}
+
+/* Runs code behind which a RET is, twice, with the events of `pattern`; both must give the same. */
+static const char *events_of(const char *pattern, const uint8_t *code, const uint8_t *end)
+{
+    static char first[sizeof(log_text)];
+    struct guest_trace *trace = guest_trace_on(pattern, note, NULL);
+    static const uint8_t ret = 0xc3;
+
+    code_base = guest_put(&guest, code, end);
+    guest.code[code_base + (uint64_t)(end - code) - (uint64_t)(uintptr_t)guest.code] = ret;
+    guest.used += 16;
+    data_base = (uint64_t)(uintptr_t)guest.data;
+    for (unsigned n = 0; n < 2; n++) {
+        struct x86_cpu *cpu = guest_cpu(vcpu);
+
+        memset(guest.data, 0, GUEST_DATA_SIZE);
+        for (unsigned i = 0; i < 256; i++)
+            guest.data[DATA + i] = (uint8_t)(i + 1);
+        guest_prepare(&guest, vcpu, code_base, data_base + DATA + 64, data_base + DATA, 0);
+        stack_base = cpu->state.reg[X86_RSP];
+        cpu->state.reg[X86_RBX] = data_base + DATA;
+        cpu->state.reg[X86_RAX] = 0x1122334455667788;
+        cpu->state.reg[X86_RCX] = 3;
+        cpu->state.thread_base = data_base + DATA;
+        cpu->state.other_base = data_base + DATA;
+        log_text[0] = 0;
+        if (guest_run(vcpu) != VCPU_SYSCALL)
+            fail_msg("stopped at %#lx, address %#lx", (unsigned long)cpu->state.pc,
+                     (unsigned long)vcpu_fault(vcpu)->address);
+        assert_int_equal(cpu->state.reg[X86_RSP], stack_base + 8);
+        if (n == 0)
+            memcpy(first, log_text, sizeof(first));
+        else
+            assert_string_equal(log_text, first);
+    }
+    guest_trace_off(trace);
+    return log_text;
+}
+
+/* --- memory --- */
+
+GUEST_CODE(load_1, "mov al, [rbx+5]\n");
+GUEST_CODE(load_8, "mov rdx, [rbx+rcx*8]\n");
+GUEST_CODE(store_2, "mov [rbx], ax\n");
+GUEST_CODE(load_zx, "movzx eax, word ptr [rbx]\n");
+GUEST_CODE(load_into_base, "mov rsi, [rsi]\n");
+GUEST_CODE(modify_4, "add [rbx], eax\n");
+GUEST_CODE(compare_4, "cmp dword ptr [rbx], 1\n");
+GUEST_CODE(exchange_8, "xchg [rbx], rax\n");
+GUEST_CODE(load_16, "movups xmm0, [rbx]\n");
+GUEST_CODE(store_16, "movups xmm0, [rbx]\n movups [rbx+16], xmm0\n");
+GUEST_CODE(address_only, "lea rax, [rbx+8]\n nop dword ptr [rbx]\n");
+GUEST_CODE(push_pop, "push rax\n pop rdx\n");
+GUEST_CODE(push_imm, "push 5\n lea rsp, [rsp+8]\n");
+GUEST_CODE(push_memory, "push [rbx]\n lea rsp, [rsp+8]\n");
+GUEST_CODE(pop_memory, "push rax\n pop [rbx]\n");
+GUEST_CODE(pop_relative, "push rax\n pop [rsp-64]\n");
+GUEST_CODE(push_2, "push ax\n pop dx\n");
+GUEST_CODE(table, "mov eax, 7\n xlatb\n");
+GUEST_CODE(move_string, "movsd\n");
+GUEST_CODE(load_string, "lodsw\n");
+GUEST_CODE(store_string, "stosb\n");
+GUEST_CODE(scan_string, "scasq\n");
+GUEST_CODE(compare_string, "cmpsb\n");
+GUEST_CODE(repeat_move, "mov ecx, 2\n rep movsq\n");
+GUEST_CODE(repeat_none, "xor ecx, ecx\n rep stosb\n");
+GUEST_CODE(fs_load, "mov eax, fs:[8]\n");
+GUEST_CODE(gs_store, "mov gs:[rcx], eax\n");
+GUEST_CODE(call_push, "call 2f\n jmp 3f\n 2: ret\n 3:\n");
+GUEST_CODE(call_table, "lea rdx, [rip+2f]\n mov [rbx], rdx\n call [rbx]\n jmp 3f\n 2: ret\n 3:\n");
+GUEST_CODE(x87, "fld tbyte ptr [rbx]\n fstp qword ptr [rbx+16]\n");
+GUEST_CODE(masked, "push rdi\n pcmpeqb mm0, mm0\n maskmovq mm0, mm0\n emms\n pop rdi\n");
+
+struct case_of {
+    const uint8_t *code, *end;
+    const char *before, *after;
+};
+#define CASE(name, before, after)       \
+    {                                   \
+        name, name##_end, before, after \
+    }
+
+static const struct case_of memory_cases[] = {
+    CASE(load_1, "<r1@d5;", ">r1@d5=6;"),
+    CASE(load_8, "<r8@d24;", ">r8@d24=201f1e1d1c1b1a19;"),
+    CASE(store_2, "<w2@d0;", ">w2@d0=7788;"),
+    CASE(load_zx, "<r2@d0;", ">r2@d0=201;"),
+    CASE(load_into_base, "<r8@d0;", ">r8@d0=807060504030201;"),
+    CASE(modify_4, "<r4@d0;<w4@d0;", ">r4@d0=59697989;>w4@d0=59697989;"),
+    CASE(compare_4, "<r4@d0;", ">r4@d0=4030201;"),
+    CASE(exchange_8, "<r8@d0;<w8@d0;", ">r8@d0=1122334455667788;>w8@d0=1122334455667788;"),
+    CASE(load_16, "<r16@d0;", ">r16@d0=807060504030201:100f0e0d0c0b0a09;"),
+    CASE(store_16, "<r16@d0;<w16@d16;",
+         ">r16@d0=807060504030201:100f0e0d0c0b0a09;>w16@d16=807060504030201:100f0e0d0c0b0a09;"),
+    CASE(address_only, "", ""),
+    CASE(push_pop, "<w8@s-8;<r8@s-8;", ">w8@s-8=1122334455667788;>r8@s-8=1122334455667788;"),
+    CASE(push_imm, "<w8@s-8;", ">w8@s-8=5;"),
+    CASE(push_memory, "<r8@d0;<w8@s-8;", ">r8@d0=807060504030201;>w8@s-8=807060504030201;"),
+    CASE(pop_memory, "<w8@s-8;<r8@s-8;<w8@d0;",
+         ">w8@s-8=1122334455667788;>r8@s-8=1122334455667788;>w8@d0=1122334455667788;"),
+    /* The address is made with RSP as it is behind the read (SDM vol. 2, POP). */
+    CASE(pop_relative, "<w8@s-8;<r8@s-8;<w8@s-64;",
+         ">w8@s-8=1122334455667788;>r8@s-8=1122334455667788;>w8@s-64=1122334455667788;"),
+    CASE(push_2, "<w2@s-2;<r2@s-2;", ">w2@s-2=7788;>r2@s-2=7788;"),
+    CASE(table, "<r1@d7;", ">r1@d7=8;"),
+    CASE(move_string, "<r4@d0;<w4@d64;", ">r4@d0=4030201;>w4@d64=4030201;"),
+    CASE(load_string, "<r2@d0;", ">r2@d0=201;"),
+    CASE(store_string, "<w1@d64;", ">w1@d64=88;"),
+    CASE(scan_string, "<r8@d64;", ">r8@d64=4847464544434241;"),
+    CASE(compare_string, "<r1@d0;<r1@d64;", ">r1@d0=1;>r1@d64=41;"),
+    CASE(repeat_move, "<r8@d0;<w8@d64;<r8@d8;<w8@d72;",
+         ">r8@d0=807060504030201;>w8@d64=807060504030201;"
+         ">r8@d8=100f0e0d0c0b0a09;>w8@d72=100f0e0d0c0b0a09;"),
+    CASE(repeat_none, "", ""),
+    CASE(fs_load, "<r4@d8;", ">r4@d8=c0b0a09;"),
+    CASE(gs_store, "<w4@d3;", ">w4@d3=55667788;"),
+    CASE(x87, "<r8@d0;<w8@d16;", NULL), /* ten bytes: told as 8 */
+    CASE(masked, "<w8@s-8;<w8@d64;<r8@s-8;", NULL),
+};
+
+static void every_access_is_told(void **state)
+{
+    (void)state;
+    open_guest();
+    for (unsigned i = 0; i < COUNT(memory_cases); i++) {
+        const struct case_of *c = &memory_cases[i];
+        char expected[512];
+
+        snprintf(expected, sizeof(expected), "%s<r8@s0;", c->before);
+        if (strcmp(events_of("guest_mem_before_exec", c->code, c->end), expected) != 0)
+            print_error("case %u before: %s, not %s\n", i, log_text, expected);
+        assert_string_equal(log_text, expected);
+        if (!c->after)
+            continue;
+        snprintf(expected, sizeof(expected), "%s>r8@s0=%lx;", c->after, (unsigned long)guest.done);
+        if (strcmp(events_of("guest_mem_after", c->code, c->end), expected) != 0)
+            print_error("case %u after: %s, not %s\n", i, log_text, expected);
+        assert_string_equal(log_text, expected);
+    }
+    close_guest();
+}
+
+/* --- control --- */
+
+GUEST_CODE(taken, "mov ecx, 2\n 2: nop\n dec ecx\n jnz 2b\n");
+GUEST_CODE(loops, "mov ecx, 2\n 2: loop 2b\n jrcxz 3f\n nop\n 3:\n");
+GUEST_CODE(jumps, "jmp 2f\n nop\n 2: lea rdx, [rip+3f]\n jmp rdx\n nop\n 3:\n");
+
+static void branches_calls_and_returns_are_told(void **state)
+{
+    static const struct {
+        const uint8_t *code, *end;
+        const char *pattern, *events;
+    } cases[] = {
+        {taken, taken_end, "guest_branch", "j c8>c5 1;j c8>c10 0;"},
+        {loops, loops_end, "guest_branch", "j c5>c5 1;j c5>c7 0;j c7>c10 1;"},
+        {jumps, jumps_end, "guest_branch", "j c0>c3 1;j c10>c13 1;"},
+        {call_push, call_push_end, "guest_call", "call c0>c7 c5;"},
+        {call_push, call_push_end, "guest_ret", "ret c7>c5;ret c8>done;"},
+        {call_table, call_table_end, "guest_call", "call c10>c14 c12;"},
+        {call_push, call_push_end, "guest_mem_before_exec", "<w8@s-8;<r8@s-8;<r8@s0;"},
+        {call_table, call_table_end, "guest_mem_before_exec",
+         "<w8@d0;<r8@d0;<w8@s-8;<r8@s-8;<r8@s0;"},
+        {taken, taken_end, "guest_insn",
+         "i c0 5;i c5 1;i c6 2;i c8 2;i c5 1;i c6 2;i c8 2;i c10 1;"},
+        {taken, taken_end, "guest_block", "b c0 4 10;b c5 3 5;b c10 1 1;"},
+    };
+
+    (void)state;
+    open_guest();
+    for (unsigned i = 0; i < COUNT(cases); i++) {
+        events_of(cases[i].pattern, cases[i].code, cases[i].end);
+        if (strcmp(log_text, cases[i].events) != 0)
+            print_error("case %u: %s, not %s\n", i, log_text, cases[i].events);
+        assert_string_equal(log_text, cases[i].events);
+    }
+    close_guest();
+}
+
+static void events_come_in_the_order_of_the_instructions(void **state)
+{
+    char expected[256];
+
+    (void)state;
+    open_guest();
+    snprintf(expected, sizeof(expected),
+             "b c0 3 8;i c0 2;<r8@d0;<w8@s-8;>r8@d0=807060504030201;>w8@s-8=807060504030201;"
+             "i c2 5;i c7 1;<r8@s0;>r8@s0=%lx;ret c7>done;",
+             (unsigned long)guest.done);
+    assert_string_equal(events_of("guest_*", push_memory, push_memory_end), expected);
+    close_guest();
+}
+
+/* More records than the stream buffer holds, within one block that runs round and round. */
+GUEST_CODE(many, "mov ecx, 100000\n 2: mov [rbx], rcx\n dec ecx\n jnz 2b\n");
+
+static void count_down(void *opaque, const char *name, const uint64_t *values)
+{
+    uint64_t *expected = opaque;
+
+    (void)name;
+    if (values[1] == (STORE | 3) && values[2] != (*expected)--)
+        guest_die("value %lu, not %lu\n", (unsigned long)values[2], (unsigned long)*expected + 1);
+}
+
+static void no_record_is_lost_when_the_buffer_is_full(void **state)
+{
+    uint64_t expected = 100000;
+    struct guest_trace *trace = guest_trace_on("guest_mem_after", count_down, &expected);
+    static const uint8_t ret = 0xc3;
+    uint64_t pc;
+
+    (void)state;
+    open_guest();
+    pc = GUEST_PUT(&guest, many);
+    memcpy((void *)(uintptr_t)(pc + (uint64_t)(many_end - many)), &ret, 1); // NOLINT
+    guest_cpu(vcpu)->state.reg[X86_RBX] = (uint64_t)(uintptr_t)guest.data;
+    guest.used += 16;
+    guest_call(&guest, vcpu, pc, 0, 0, 0);
+    guest_trace_off(trace);
+    assert_int_equal(expected, 0);
+    close_guest();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_access_is_told),
+        cmocka_unit_test(branches_calls_and_returns_are_told),
+        cmocka_unit_test(events_come_in_the_order_of_the_instructions),
+        cmocka_unit_test(no_record_is_lost_when_the_buffer_is_full),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
