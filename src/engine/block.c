@@ -589,15 +589,30 @@ static bool make_indirect_entry(struct engine *engine, struct block *block)
     return true;
 }
 
+/* Its place in the jump table is taken. The tag comes last, since it says that the rest is right. */
+static void remember_second(struct vcpu *vcpu, const struct block *block)
+{
+    struct ir_second *second =
+        &vcpu->second_table[vcpu->engine->host->second(block->pc)];
+
+    __atomic_store_n(&second->tag, 0, __ATOMIC_RELEASE);
+    __atomic_store_n(&second->exec, block->exec, __ATOMIC_RELEASE);
+    __atomic_store_n(&second->tag, -block->pc - 1, __ATOMIC_RELEASE);
+}
+
 void block_remember(struct vcpu *vcpu, struct block *block)
 {
     struct engine *engine = vcpu->engine;
 
     pthread_mutex_lock(&engine->lock);
-    if (engine->generation == vcpu->generation && !block->dead && block->set == vcpu->set &&
-        make_indirect_entry(engine, block))
-        __atomic_store_n(&vcpu->jump_table[block->pc & ((1u << IR_JUMP_BITS) - 1)],
-                         block->indirect, __ATOMIC_RELAXED);
+    if (engine->generation == vcpu->generation && !block->dead && block->set == vcpu->set) {
+        uint64_t *place = &vcpu->jump_table[block->pc & ((1u << IR_JUMP_BITS) - 1)];
+
+        if (*place != engine->glue.empty)
+            remember_second(vcpu, block);
+        else if (make_indirect_entry(engine, block))
+            __atomic_store_n(place, block->indirect, __ATOMIC_RELAXED);
+    }
     pthread_mutex_unlock(&engine->lock);
 }
 
@@ -617,9 +632,13 @@ static void forget_indirect(struct engine *engine, const struct block *block)
 {
     unsigned index = block->pc & ((1u << IR_JUMP_BITS) - 1);
 
-    if (!block->indirect)
-        return;
-    for (struct vcpu *vcpu = engine->vcpus; vcpu; vcpu = vcpu->next)
+    for (struct vcpu *vcpu = engine->vcpus; vcpu; vcpu = vcpu->next) {
+        struct ir_second *second = &vcpu->second_table[engine->host->second(block->pc)];
+
+        if (second->exec == block->exec)
+            __atomic_store_n(&second->tag, 0, __ATOMIC_RELAXED);
+    }
+    for (struct vcpu *vcpu = engine->vcpus; block->indirect && vcpu; vcpu = vcpu->next)
         if (vcpu->jump_table[index] == block->indirect)
             __atomic_store_n(&vcpu->jump_table[index], engine->glue.empty, __ATOMIC_RELAXED);
 }

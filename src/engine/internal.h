@@ -40,11 +40,11 @@ enum {
 };
 
 /* Executions of blocks are counted where somebody wants to know, each block in a word of its own in
- * each vCPU, behind the jump table: so no two threads share a counter, and a loop over several
+ * each vCPU, behind the jump tables: so no two threads share a counter, and a loop over several
  * blocks does not wait for one. Everything else that is counted is a multiple of these. */
 enum {
     COUNT_SLOTS = 1 << 19,
-    COUNT_AT = IR_STATE_SIZE + (8 << IR_JUMP_BITS), /* from the state block */
+    COUNT_AT = IR_SECOND_END, /* from the state block */
 };
 
 enum counted {
@@ -181,6 +181,7 @@ struct engine {
 struct vcpu {
     struct ir_state *state;
     uint64_t *jump_table;
+    struct ir_second *second_table;
     struct engine *engine;
     struct vcpu *next;
     int number;

@@ -27,9 +27,10 @@ static bool in_cache(const struct engine *engine, uint64_t pc)
     return pc >= engine->exec && pc < engine->exec + engine->cache_size;
 }
 
+/* In glue that is on its way in or out. The lookup is not: it may go on in translated code. */
 static bool in_glue(const struct engine *engine, uint64_t pc)
 {
-    return pc >= engine->glue.start && pc < engine->glue.end;
+    return !(pc >= engine->glue.inside && pc < engine->glue.inside_end) && pc >= engine->glue.start && pc < engine->glue.end;
 }
 
 /* Sends the thread to the engine, or towards the next boundary. `pc` is in the cache. */

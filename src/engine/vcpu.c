@@ -98,6 +98,7 @@ void vcpu_forget(struct vcpu *vcpu)
 {
     for (size_t i = 0; i < (size_t)1 << IR_JUMP_BITS; i++)
         __atomic_store_n(&vcpu->jump_table[i], vcpu->engine->glue.empty, __ATOMIC_RELAXED);
+    madvise(vcpu->second_table, IR_SECOND_END - IR_SECOND_AT, MADV_DONTNEED);
 }
 
 struct vcpu *vcpu_new(struct engine *engine, int number, struct error *err)
@@ -116,6 +117,7 @@ struct vcpu *vcpu_new(struct engine *engine, int number, struct error *err)
     vcpu->random = (uint64_t)number + 88172645463325252U;
     vcpu->state = (struct ir_state *)(void *)memory;
     vcpu->jump_table = (uint64_t *)(void *)(memory + IR_STATE_SIZE);
+    vcpu->second_table = (struct ir_second *)(void *)(memory + IR_SECOND_AT);
     vcpu->count = (uint64_t *)(void *)(memory + COUNT_AT);
     engine->guest->reset(engine->config.guest_config, vcpu->state);
     vcpu->state->owner = vcpu;

@@ -93,6 +93,7 @@ struct ir_glue {
     uint64_t leave;        /* stubs jump here */
     uint64_t empty;        /* what empty places of the jump table hold */
     uint64_t lookup;       /* where indirect entries go that were not meant */
+    uint64_t inside, inside_end; /* the part of the lookup that goes on in translated code */
     uint64_t redirect;     /* where a signal handler sends an interrupted thread */
 };
 
@@ -139,6 +140,9 @@ struct ir_host {
     bool (*sigaction)(int signal);
     /* Another handler for a state block that is bound already. */
     void (*set_handler)(struct ir_state *state, ir_handler_fn *handler);
+
+    /* The index of a pc in the second table. */
+    unsigned (*second)(uint64_t pc);
 
     /* The calling thread's state block, or NULL where none is bound. Async-signal-safe. */
     struct ir_state *(*current)(void);

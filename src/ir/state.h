@@ -26,6 +26,17 @@ enum {
                                      for what later guests need */
     IR_STATE_SIZE = 16384,        /* bytes that a CPU record may take: the jump table is behind it */
     IR_JUMP_BITS = 16,            /* the jump table: 2^16 code addresses, index = low bits of pc */
+    /* The second table, for what shares a place in the first: struct ir_second by a hash of pc. */
+    IR_SECOND_AT = IR_STATE_SIZE + (8 << IR_JUMP_BITS),
+    IR_SECOND_BITS = 16,
+    IR_SECOND_END = IR_SECOND_AT + (16 << IR_SECOND_BITS),
+};
+
+/* A place of the second table. Empty places are 0. */
+struct ir_second {
+    uint64_t tag;  /* -pc - 1 */
+    uint64_t exec; /* direct entry; stays when the tag is cleared, since somebody may just have read
+                      the tag */
 };
 
 /* Why translated code was left; `exit_arg` beside it. */

@@ -201,6 +201,20 @@ static enum image_kind image_kind(const struct x86_insn *insn)
     return IMAGE_NONE;
 }
 
+/* Takes components out of a header that the host's XCR0 has and the guest's does not: these are
+ * refused only there. */
+static void leave_out_host_only(uint8_t *header)
+{
+    uint64_t word[2];
+    uint32_t low, high;
+
+    __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    memcpy(word, header, sizeof word);
+    for (unsigned i = 0; i < 2; i++)
+        word[i] &= ~((uint64_t)high << 32 | low) | MACHINE_XCR0;
+    memcpy(header, word, sizeof word);
+}
+
 static void put_image(struct operands *o, uint64_t address, enum image_kind kind)
 {
     struct machine m;
@@ -229,6 +243,7 @@ static void put_image(struct operands *o, uint64_t address, enum image_kind kind
             m.vector[MACHINE_XSTATE_BV + 8] = 7;
             m.vector[MACHINE_XSTATE_BV + 15] = 0x80;
         }
+        leave_out_host_only(m.vector + MACHINE_XSTATE_BV);
         scratch_put(address, m.vector, MACHINE_VECTOR_BYTES);
     }
 }

@@ -159,7 +159,7 @@ static void same_memory(const struct native_insn *n, const ZydisDecodedInstructi
     if (n->index != NATIVE_NONE)
         SAME(m->mem.scale, n->scale);
     SAME(m->mem.disp.value, n->disp);
-    if (n->segment != NATIVE_DS)
+    if (n->segment != NATIVE_DS && n->opcode != 0x8d) /* LEA has none */
         SAME(m->mem.segment, n->segment == NATIVE_FS ? ZYDIS_REGISTER_FS : ZYDIS_REGISTER_GS);
 }
 

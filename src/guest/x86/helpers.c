@@ -170,22 +170,29 @@ bool x86_write_stack(struct x86_cpu *cpu, uint64_t address, const void *from, si
            x86_write_probed(cpu, address, from, size, fault);
 }
 
-/* The last byte before the first, as processors do it; those of the kernel's half always fault, and
- * an area that begins there may end at the other end of the address space. */
+/* FXSAVE's order is another than XSAVE's: first the address, then its alignment, and the last byte
+ * before the first. What begins in the kernel's half faults there, wherever it ends. */
 bool x86_check_area(struct x86_cpu *cpu, const struct x86_insn *insn, uint64_t address, size_t size,
                     unsigned alignment, struct x86_fault *fault)
 {
     bool write = insn->native.mem_access & NATIVE_WRITE;
-    uint64_t byte[2] = {address + size - 1, address};
+    uint64_t last = address + size - 1;
+    uint64_t byte[2] = {alignment == 16 ? last : address, alignment == 16 ? address : last};
     uint8_t value;
 
+    if (alignment == 64 && (address & 63)) {
+        return x86_raise_gp(fault, 0);
+    }
     if (!check_canonical(address, 1, operand_vector(insn), fault)) {
         return false;
     }
     if (address & (alignment - 1)) {
         return x86_raise_gp(fault, 0);
     }
-    for (unsigned i = address >> 63; i < 2; i++) {
+    if (address >> 63) {
+        byte[0] = address;
+    }
+    for (unsigned i = 0; i < 2; i++) {
         if (write ? !x86_probe_write(cpu, insn, byte[i], 1, fault)
                   : !x86_read(cpu, insn, byte[i], &value, 1, fault)) {
             return false;

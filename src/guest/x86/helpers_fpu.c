@@ -212,12 +212,13 @@ static void narrow_pointers(uint8_t *image)
 bool x86_help_xrstor(struct x86_cpu *cpu, const struct x86_insn *insn, struct x86_fault *fault)
 {
     uint64_t address = x86_effective_address(cpu, insn), rfbm = requested(cpu), load, bv;
-    uint8_t image[X86_XSTATE_SIZE], header[64];
+    uint8_t image[X86_XSTATE_SIZE], header[64], last;
     bool compact;
 
-    if (!x86_check_area(cpu, insn, address, area_size(rfbm), 64, fault) ||
+    if (!x86_check_area(cpu, insn, address, area_size(0), 64, fault) ||
         !x86_read(cpu, insn, address + X86_XSTATE_HEADER, header, sizeof header, fault) ||
-        !check_header(cpu, header, fault)) {
+        !check_header(cpu, header, fault) ||
+        !x86_read(cpu, insn, address + area_size(rfbm) - 1, &last, 1, fault)) {
         return false;
     }
     memcpy(&bv, header, sizeof bv);

@@ -421,6 +421,7 @@ const struct ir_host x64_host = {
     .set_entry = x64_set_entry,
     .sigaction = x64_sigaction,
     .set_handler = x64_set_handler,
+    .second = x64_second,
     .current = x64_current,
     .context_pc = x64_context_pc,
     .context_recover = x64_context_recover,

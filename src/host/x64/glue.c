@@ -9,7 +9,8 @@
  * leave   stores everything, gives C its own FS, MXCSR and an empty x87 unit, and returns from
  *         x64_enter().
  * lookup  where an indirect jump goes that the jump table does not know: RCX is target minus some
- *         pc, RAX minus that pc (0 if the table's place was empty).
+ *         pc, RAX minus that pc (or, at `empty`, RCX is the target). The second table is asked, and
+ *         only then the engine.
  * redirect where a signal handler sends a thread: everything is in place, state.pc too.
  */
 #include <asm/prctl.h>
@@ -107,29 +108,82 @@ static void store_rest(struct ir_code *code)
     x64_bytes(code, pops, sizeof(pops));
 }
 
+static bool has_crc32(void)
+{
+    return __builtin_cpu_supports("sse4.2");
+}
+
+__attribute__((target("sse4.2"))) static unsigned crc32_index(uint64_t pc)
+{
+    return (unsigned)(__builtin_ia32_crc32di(0, pc) & ((1u << IR_SECOND_BITS) - 1));
+}
+
+unsigned x64_second(uint64_t pc)
+{
+    return has_crc32() ? crc32_index(pc) : (unsigned)(pc >> 4 & ((1u << IR_SECOND_BITS) - 1));
+}
+
+/* With the target in RCX: looks into the second table, and goes to what it finds. The flags stay, so
+ * the index is a CRC32, and the comparison a sum that is to be 0. Goes on behind with the target in
+ * RCX if there is nothing. */
+static void second_table(struct ir_code *code)
+{
+    static const uint8_t index[] = {
+        0xb8, 0, 0, 0, 0,                   /* mov eax, 0 */
+        0xf2, 0x48, 0x0f, 0x38, 0xf1, 0xc1, /* crc32 rax, rcx */
+        0x0f, 0xb7, 0xc0,                   /* movzx eax, ax */
+        0x8d, 0x04, 0x00,                   /* lea eax, [rax+rax] */
+        0x65, 0x48, 0x8b, 0x14, 0xc5,       /* mov rdx, gs:[rax*8+tag] */
+    };
+    static const uint8_t compare[] = {
+        0x48, 0x8d, 0x54, 0x11, 0x01, /* lea rdx, [rcx+rdx+1] */
+        0x48, 0x87, 0xd1,             /* xchg rcx, rdx */
+        0xe3,                         /* jrcxz: found */
+    };
+    static const uint8_t not_found[] = {0x48, 0x89, 0xd1}; /* mov rcx, rdx */
+    static const uint8_t entry[] = {0x65, 0x48, 0x8b, 0x04, 0xc5}; /* mov rax, gs:[rax*8+exec] */
+    static const uint8_t jump[] = {0x65, 0xff};
+    size_t found, over;
+
+    x64_store_state(code, X64_REG(X64_RDX), X64_RDX);
+    x64_bytes(code, index, sizeof(index));
+    x64_u32(code, IR_SECOND_AT + offsetof(struct ir_second, tag));
+    x64_bytes(code, compare, sizeof(compare));
+    found = code->size;
+    x64_byte(code, 0);
+    x64_bytes(code, not_found, sizeof(not_found));
+    x64_load_state(code, X64_RDX, X64_REG(X64_RDX));
+    x64_byte(code, 0xeb);
+    over = code->size;
+    x64_byte(code, 0);
+    if (!code->full)
+        code->write[found] = (uint8_t)(code->size - found - 1);
+    x64_bytes(code, entry, sizeof(entry));
+    x64_u32(code, IR_SECOND_AT + offsetof(struct ir_second, exec));
+    x64_store_state(code, X64_WORD(X64_TARGET), X64_RAX);
+    x64_load_state(code, X64_RAX, X64_REG(X64_RAX));
+    x64_load_state(code, X64_RCX, X64_REG(X64_RCX));
+    x64_load_state(code, X64_RDX, X64_REG(X64_RDX));
+    x64_bytes(code, jump, sizeof(jump));
+    gs_operand(code, 4, X64_WORD(X64_TARGET));
+    if (!code->full)
+        code->write[over] = (uint8_t)(code->size - over - 1);
+}
+
 static void glue_lookup(struct ir_code *code)
 {
-    static const uint8_t target[] = {0x48, 0x29, 0xc1}; /* sub rcx, rax */
-    static const uint8_t flags[] = {0x9c, 0x65, 0x8f};
     unsigned in_place = 1u << X64_RAX | 1u << X64_RCX; /* stored by JUMP_TARGET */
 
     store_registers(code, in_place);
-    x64_bytes(code, flags, sizeof(flags)); /* before SUB changes them */
-    gs_operand(code, 0, X64_STATE(flags));
-    x64_bytes(code, target, sizeof(target));
     x64_store_state(code, X64_STATE(pc), X64_RCX);
     x64_store_state32(code, X64_STATE(exit), IR_EXIT_LOOKUP);
-    /* store_rest() stores the flags again: give them back. */
-    x64_byte(code, 0x65);
-    x64_byte(code, 0xff);
-    gs_operand(code, 6, X64_STATE(flags));
-    x64_byte(code, 0x9d);
     store_rest(code);
 }
 
 void x64_glue(struct ir_code *code, struct ir_glue *glue)
 {
-    static const uint8_t zero_eax[] = {0xb8, 0, 0, 0, 0}; /* mov: the flags stay */
+    /* not rax; lea rcx, [rcx+rax+1]: RCX - RAX, which is the target */
+    static const uint8_t target[] = {0x48, 0xf7, 0xd0, 0x48, 0x8d, 0x4c, 0x01, 0x01};
 
     glue->start = x64_here(code);
     glue->enter = x64_here(code);
@@ -143,9 +197,12 @@ void x64_glue(struct ir_code *code, struct ir_glue *glue)
     store_rest(code);
 
     x64_nops(code, (unsigned)(-x64_here(code) & 15));
+    glue->inside = glue->lookup = x64_here(code);
+    x64_bytes(code, target, sizeof(target));
     glue->empty = x64_here(code);
-    x64_bytes(code, zero_eax, sizeof(zero_eax));
-    glue->lookup = x64_here(code);
+    if (has_crc32())
+        second_table(code);
+    glue->inside_end = x64_here(code);
     glue_lookup(code);
 
     x64_nops(code, (unsigned)(-x64_here(code) & 15));

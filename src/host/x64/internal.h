@@ -29,6 +29,7 @@ enum x64_word {
     X64_MXCSR,    /* of the host's C code */
     X64_FLAGS,    /* the guest's, while a region has them: AH of LAHF, AL of SETO */
     X64_HANDLER,  /* function of the signal entry */
+    X64_TARGET,   /* where the lookup found the block */
 };
 
 #define X64_STATE(field) ((uint32_t)offsetof(struct ir_state, field))
@@ -174,6 +175,7 @@ void x64_bind(struct ir_state *state, ir_handler_fn *handler);
 struct ir_state *x64_current(void);
 bool x64_sigaction(int signal);
 bool x64_usable(struct error *err);
+unsigned x64_second(uint64_t pc);
 
 uint64_t x64_context_pc(const void *ucontext);
 void x64_context_recover(void *ucontext, const struct ir_state *state, const struct ir_point *point);

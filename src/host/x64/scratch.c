@@ -298,8 +298,8 @@ static void shift(struct region *r, const struct ir_op *op, unsigned extension)
 
     value_in(r, r->reg[1], op->in[1]);
     value_in(r, r->reg[0], op->in[0]);
-    if (op->op == IR_SAR)
-        extend(r, op->size, true);
+    if (op->op != IR_SHL)
+        extend(r, op->size, op->op == IR_SAR);
     /* xchg rcx, reg[1]; the value may itself be in RCX, then it is in reg[1] now */
     x64_alu(code, 0x87, X64_RCX, r->reg[1]);
     if (value == X64_RCX)
