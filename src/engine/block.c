@@ -243,12 +243,21 @@ void access_fault(struct vcpu *vcpu, uint64_t address, uint32_t error)
         page_fault(vcpu, address, is_mapped(address, &present), error);
 }
 
+/* For the guest, nothing is where the code cache is. */
+static bool is_own(const struct engine *engine, uint64_t address)
+{
+    return address - engine->exec < engine->cache_size ||
+           address - (uint64_t)(uintptr_t)engine->write < engine->cache_size;
+}
+
 void fetch_fault(struct vcpu *vcpu, uint64_t address)
 {
     const struct engine_memory *memory = &vcpu->engine->config.memory;
     bool present, mapped = is_mapped(address, &present);
 
-    if (!memory->touch || memory->touch(memory->opaque, address, false, &vcpu->fault))
+    if (is_own(vcpu->engine, address))
+        page_fault(vcpu, address, false, ERROR_USER);
+    else if (!memory->touch || memory->touch(memory->opaque, address, false, &vcpu->fault))
         page_fault(vcpu, address, mapped, ERROR_USER | (present ? ERROR_PRESENT : 0));
     if (vcpu->fault.trap == TRAP_PAGE_FAULT)
         vcpu->fault.error |= ERROR_FETCH;

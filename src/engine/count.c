@@ -72,10 +72,29 @@ void counts_correct(struct vcpu *vcpu, const struct block *block, unsigned insn,
         vcpu->counted[COUNTED_INSN] -= left - (started ? 1 : 0);
 }
 
-uint64_t vcpu_instructions(const struct vcpu *vcpu)
+uint64_t counts_instructions(const struct vcpu *vcpu)
 {
     uint64_t sum[COUNTED_KINDS];
 
     vcpu_counts(vcpu, sum);
     return sum[COUNTED_INSTRUCTIONS];
+}
+
+uint64_t vcpu_instructions(const struct vcpu *vcpu)
+{
+    uint64_t count;
+
+    pthread_mutex_lock(&vcpu->engine->lock); /* a flush adds up and begins anew */
+    count = counts_instructions(vcpu);
+    pthread_mutex_unlock(&vcpu->engine->lock);
+    return count;
+}
+
+void counts_take_back(struct vcpu *vcpu)
+{
+    if (!vcpu->engine->options.count)
+        return;
+    pthread_mutex_lock(&vcpu->engine->lock);
+    vcpu->counted[COUNTED_INSTRUCTIONS]--;
+    pthread_mutex_unlock(&vcpu->engine->lock);
 }

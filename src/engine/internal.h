@@ -262,6 +262,10 @@ void fetch_fault(struct vcpu *vcpu, uint64_t address);
 uint32_t count_slot_new(struct engine *engine, unsigned insns, unsigned kinds);
 /* All that a vCPU has counted, by enum counted. */
 void vcpu_counts(const struct vcpu *vcpu, uint64_t sum[COUNTED_KINDS]);
+/* What vcpu_instructions() tells. Lock held. */
+uint64_t counts_instructions(const struct vcpu *vcpu);
+/* An instruction was counted and is not executed. Takes the lock. */
+void counts_take_back(struct vcpu *vcpu);
 /* Keeps the sums and makes the slots free: no block uses them any more. Lock held. */
 void counts_reset(struct engine *engine);
 /* Tells the listeners what was counted since they were told last. Lock held. */

@@ -201,7 +201,7 @@ void engine_stats(struct engine *engine, FILE *out)
     sum = engine->counts;
     instructions = engine->dead_instructions;
     for (struct vcpu *vcpu = engine->vcpus; vcpu; vcpu = vcpu->next) {
-        instructions += vcpu_instructions(vcpu);
+        instructions += counts_instructions(vcpu);
         for (unsigned i = 0; i < IR_EXIT_COUNT; i++)
             sum.exits[i] += vcpu->counts.exits[i];
     }

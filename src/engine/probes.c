@@ -42,7 +42,8 @@ static uint32_t listened_to(void)
 static bool has_filters(uint32_t mask)
 {
     for (unsigned i = 0; i < PROBE_COUNT; i++) {
-        const struct trace_subscriptions *subs = events[i]->subscriptions;
+        const struct trace_subscriptions *subs =
+            __atomic_load_n(&events[i]->subscriptions, __ATOMIC_ACQUIRE);
 
         for (unsigned row = 0; (mask >> i & 1) && subs && row < subs->count; row++)
             if (subs->row[row].filter)
@@ -53,11 +54,13 @@ static bool has_filters(uint32_t mask)
 
 uint32_t probes_only_counted(void)
 {
+    struct trace_thread *self = trace_hold();
     uint32_t set = 0;
 
     for (unsigned i = 0; i < PROBE_COUNT; i++)
-        if (trace_only_counted(events[i]))
+        if (self && trace_only_counted(events[i]))
             set |= 1u << i;
+    trace_release(self);
     return set;
 }
 
@@ -166,6 +169,7 @@ bool probes_init(struct engine *engine)
         return false;
     engine->probe_site = sites;
     engine->set_count = 1; /* number 0: none */
+    trace_control_lock(); /* who listens stays as it is meanwhile */
     pthread_mutex_lock(&engines.lock);
     engine->next = engines.first;
     engines.first = engine;
@@ -173,6 +177,7 @@ bool probes_init(struct engine *engine)
     trace_counts_wanted = collect_counts;
     engine->wanted_set = set_number(engine, listened_to());
     pthread_mutex_unlock(&engines.lock);
+    trace_control_unlock();
     return true;
 }
 
@@ -260,7 +265,8 @@ static enum engine_decision decide(struct planting *p, enum guest_probe probe, u
         .space = p->engine->config.symbols,
         .pc = p->pc,
     };
-    return engine_filter_event(events[probe]->subscriptions, &known, predicate, &exact);
+    return engine_filter_event(
+        __atomic_load_n(&events[probe]->subscriptions, __ATOMIC_ACQUIRE), &known, predicate, &exact);
 }
 
 /* True if the event, all of whose arguments are known, is to be planted here. */
@@ -410,6 +416,8 @@ static unsigned accesses_of(const struct native_insn *native, struct access acce
     }
     if (implicit & NATIVE_POP)
         access[count++] = (struct access){IR_ACCESS_POP, false};
+    if (implicit & NATIVE_FRAME)
+        access[count++] = (struct access){IR_ACCESS_FRAME, false};
     if (implicit & NATIVE_XLAT)
         access[count++] = (struct access){IR_ACCESS_TABLE, false};
     if (implicit & NATIVE_STRING_SI)
@@ -675,9 +683,11 @@ void probes_plant(struct engine *engine, struct ir_block *ir, uint32_t set)
 {
     struct planting p = {.engine = engine, .ir = ir, .mask = engine->set_mask[set] & ~engine->set_counted[set]};
     unsigned count = ir->op_count;
+    struct trace_thread *holding;
 
     if (p.mask == 0 || count == 0)
         return;
+    holding = trace_hold();
     memcpy(engine->old_op, ir->op, count * sizeof(*ir->op));
     p.op = engine->old_op;
     ir->op_count = 0;
@@ -704,6 +714,7 @@ void probes_plant(struct engine *engine, struct ir_block *ir, uint32_t set)
         default: copy(&p, op);
         }
     }
+    trace_release(holding);
     finish_opens(ir, p.words);
     if (!p.choices && !planted(&p, PROBE_BRANCH) && !planted(&p, PROBE_MEM_AFTER) &&
         p.records > 0 && p.records <= IR_STREAM_RECORDS_MAX)

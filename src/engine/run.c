@@ -174,6 +174,8 @@ static bool run_block(struct vcpu *vcpu, const struct block *block)
         return false;
     }
     engine->host->enter(&engine->glue);
+    /* Translated code may come back with sites and probes that other threads have made meanwhile. */
+    (void)__atomic_load_n(&engine->by_code_count, __ATOMIC_ACQUIRE);
     if (vcpu->state->stream != vcpu->stream)
         stream_flush(vcpu);
     note_site(vcpu);
@@ -201,6 +203,61 @@ static void helper_fault(struct vcpu *vcpu, const struct ir_fault *fault)
     case 12: set_fault(vcpu, SIGBUS, SI_KERNEL, 0, 12, fault->error); break;
     default: set_fault(vcpu, SIGSEGV, SI_KERNEL, 0, fault->vector, fault->error); break;
     }
+}
+
+/* A branch at `pc` has led to where no instruction can lie. */
+static bool undo_branch(struct vcpu *vcpu, uint64_t pc, bool ask)
+{
+    struct engine *engine = vcpu->engine;
+    size_t first = PAGE - (pc & (PAGE - 1)), size;
+    uint8_t bytes[BYTES_AHEAD];
+    struct ir_fault fault;
+
+    size = guest_read_code(engine, pc, bytes, first, BYTES_AHEAD);
+    if (size == 0 || !engine->guest->undo_branch(engine->config.guest_config, vcpu->state, bytes,
+                                                 size, pc, ask, &fault))
+        return false;
+    if (!ask)
+        helper_fault(vcpu, &fault);
+    return true;
+}
+
+/* The one indirect branch among all that are translated that can have led to state.pc; false: there
+ * are several, or none. Which one was executed is not recorded: that would cost every one a store. */
+static bool find_branch(struct vcpu *vcpu, uint64_t *pc)
+{
+    struct engine *engine = vcpu->engine;
+    unsigned found = 0;
+
+    pthread_mutex_lock(&engine->lock);
+    for (uint32_t i = 0; i < engine->by_code_count && found < 2; i++) {
+        const struct block *block = engine->by_code[i];
+        uint64_t last;
+
+        if (block->dead || block->insns == 0)
+            continue;
+        last = block->pc + block->insn[block->insns - 1];
+        if ((found == 0 || last != *pc) && undo_branch(vcpu, last, true)) {
+            *pc = last;
+            found++;
+        }
+    }
+    pthread_mutex_unlock(&engine->lock);
+    return found == 1;
+}
+
+/* There is no block at pc, and vcpu->fault says so: if no instruction can lie there, the fault is
+ * that of the branch. */
+static void blame_branch(struct vcpu *vcpu, const struct arrival *arrival)
+{
+    const struct ir_guest *guest = vcpu->engine->guest;
+    uint64_t pc = vcpu->left_pc;
+
+    if (!guest->impossible_pc || !guest->impossible_pc(vcpu->state->pc) ||
+        !(arrival->by_site || (arrival->by_lookup && find_branch(vcpu, &pc))))
+        return;
+    if (undo_branch(vcpu, pc, false) && vcpu->engine->options.count)
+        vcpu->counted[COUNTED_INSTRUCTIONS]--;
 }
 
 static bool help(struct vcpu *vcpu)
@@ -244,8 +301,7 @@ static enum next left_at_site(struct vcpu *vcpu, struct arrival *arrival)
         vcpu->state->pc = vcpu->left_pc;
         if (help(vcpu))
             return NEXT_BLOCK;
-        if (engine->options.count)
-            vcpu->counted[COUNTED_INSTRUCTIONS]--;
+        counts_take_back(vcpu);
         return NEXT_FAULT;
     case IR_EXIT_SYSCALL:
         vcpu->state->pc = vcpu->left_next;
@@ -253,8 +309,7 @@ static enum next left_at_site(struct vcpu *vcpu, struct arrival *arrival)
         return NEXT_SYSCALL;
     case IR_EXIT_TRAP:
         vcpu->state->pc = vcpu->left_pc;
-        if (engine->options.count)
-            vcpu->counted[COUNTED_INSTRUCTIONS]--;
+        counts_take_back(vcpu);
         set_fault(vcpu, SIGSEGV, SI_KERNEL, 0, TRAP_GENERAL_PROTECTION, (uint32_t)site->target);
         return NEXT_FAULT;
     case IR_EXIT_STALE:
@@ -327,8 +382,10 @@ enum vcpu_event vcpu_run(struct vcpu *vcpu)
         if (set != vcpu->set)
             take_up_set(vcpu, set, &arrival);
         block = find_or_make(vcpu, &arrival);
-        if (!block)
+        if (!block) {
+            blame_branch(vcpu, &arrival);
             return VCPU_FAULT;
+        }
         prepare_arrival(vcpu, &arrival, block);
         arrival = (struct arrival){0};
         if (log_item_on(LOG_EXEC) || log_item_on(LOG_CPU))

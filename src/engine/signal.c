@@ -20,6 +20,8 @@
 
 enum { ERROR_FETCH = 16 }; /* of a page fault */
 
+enum { TRAP_OVERFLOW = 4 }; /* INT 4 */
+
 enum { TRAP_TRACE_CODE = 2 /* TRAP_TRACE of <signal.h>, by value: also without feature macros */ };
 
 static bool in_cache(const struct engine *engine, uint64_t pc)
@@ -54,6 +56,7 @@ static void come_out_at_boundary(struct vcpu *vcpu, void *ucontext)
             counts_correct(vcpu, block, point.insn, false);
         engine->host->context_step(ucontext, false);
         engine->host->context_recover(ucontext, vcpu->state, &point);
+        point.records = point.begun; /* it has not begun */
         stream_cut(vcpu, block, &point);
         engine->host->context_go(ucontext, engine->glue.redirect);
         return;
@@ -79,10 +82,13 @@ static enum engine_signal fault(struct vcpu *vcpu, int signal, const siginfo_t *
 {
     struct engine *engine = vcpu->engine;
     uint64_t pc = engine->host->context_pc(ucontext);
-    bool behind = signal == SIGTRAP; /* a trap: the pc is behind the instruction */
     struct ir_point point;
     struct block *block;
+    uint32_t trap, error;
+    bool behind;
 
+    engine->host->context_fault(ucontext, &trap, &error);
+    behind = signal == SIGTRAP || trap == TRAP_OVERFLOW; /* a trap: pc is behind the instruction */
     if (in_glue(engine, pc) || !block_at(engine, behind ? pc - 1 : pc, &block, &point))
         return ENGINE_SIGNAL_HOST;
     if (signal == SIGSEGV && (point.flags & IR_POINT_STREAM) &&
@@ -101,11 +107,14 @@ static enum engine_signal fault(struct vcpu *vcpu, int signal, const siginfo_t *
         .signal = signal,
         .code = info->si_code,
         .address = (uint64_t)(uintptr_t)info->si_addr,
+        .trap = trap,
+        .error = error,
     };
-    engine->host->context_fault(ucontext, &vcpu->fault.trap, &vcpu->fault.error);
     if (point.flags & IR_POINT_FETCH)
         vcpu->fault.error |= ERROR_FETCH;
-    if (in_cache(engine, vcpu->fault.address)) /* of the instruction itself */
+    /* The address of the instruction itself; an access may have hit the cache by chance. */
+    if ((signal == SIGILL || signal == SIGFPE || signal == SIGTRAP) &&
+        in_cache(engine, vcpu->fault.address))
         vcpu->fault.address = vcpu->state->pc;
     vcpu->fault_pending = true;
     engine->host->context_go(ucontext, engine->glue.redirect);

@@ -36,7 +36,7 @@ struct engine *engine_new(const struct engine_config *config, struct error *err)
         return NULL;
     engine = mem_alloc(sizeof(*engine));
     engine->config = *config;
-    current_state = config->host->current;
+    __atomic_store_n(&current_state, config->host->current, __ATOMIC_RELAXED);
     engine->guest = config->guest;
     engine->host = config->host;
     engine->options = config->options;
@@ -159,7 +159,7 @@ void vcpu_free(struct vcpu *vcpu)
     }
     add_counts(&engine->counts, &vcpu->counts);
     counts_report(vcpu);
-    engine->dead_instructions += vcpu_instructions(vcpu);
+    engine->dead_instructions += counts_instructions(vcpu);
     pthread_mutex_unlock(&engine->lock);
     if (vcpu_current() == vcpu)
         engine->host->bind(NULL, NULL);
@@ -185,7 +185,8 @@ int vcpu_number(const struct vcpu *vcpu)
 
 struct vcpu *vcpu_current(void)
 {
-    struct ir_state *state = current_state ? current_state() : NULL;
+    struct ir_state *(*current)(void) = __atomic_load_n(&current_state, __ATOMIC_RELAXED);
+    struct ir_state *state = current ? current() : NULL;
 
     return state ? state->owner : NULL;
 }

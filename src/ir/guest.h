@@ -48,6 +48,16 @@ struct ir_guest {
     bool (*help)(const void *config, void *state, const uint8_t *bytes, size_t size,
                  struct ir_fault *fault);
 
+    /* True where no instruction can lie, so that a branch faults itself instead of leading there.
+     * NULL: there is no such place. */
+    bool (*impossible_pc)(uint64_t pc);
+
+    /* state.pc is such a place: takes back what the branch at `pc` did, which led there; state.pc
+     * is `pc` then, and `fault` what it raised. False: that is no branch that can have led there.
+     * `ask`: only tells, and changes nothing. NULL if impossible_pc is. */
+    bool (*undo_branch)(const void *config, void *state, const uint8_t *bytes, size_t size,
+                        uint64_t pc, bool ask, struct ir_fault *fault);
+
     /* A system call instruction has been executed: its effects on registers (x86: RCX, R11). */
     void (*syscall)(void *state);
 

@@ -45,6 +45,7 @@ struct ir_point {
     uint8_t insn;   /* guest instruction of the block */
     uint8_t flags;  /* enum ir_point_flag */
     uint16_t records, words; /* of a run of stream records: so far, and not yet in state.stream */
+    uint16_t begun; /* at a boundary: records so far without those of the instruction itself */
 };
 
 /* The header of a run of records: the first site (20 bits), and how many. */

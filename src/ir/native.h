@@ -68,6 +68,7 @@ enum native_implicit {
     NATIVE_XLAT = 64,       /* read at segment:RBX+AL */
     NATIVE_MASKMOV = 128,   /* write of 8 or 16 bytes under a mask at segment:RDI */
     NATIVE_OTHER = 256,     /* something else (ENTER, far transfers, gathers): ask the row */
+    NATIVE_FRAME = 512,     /* with OTHER: LEAVE, a read at RBP */
 };
 
 enum native_attribute {

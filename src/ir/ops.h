@@ -105,6 +105,7 @@ enum ir_access {
     IR_ACCESS_SOURCE,      /* of a string instruction */
     IR_ACCESS_DESTINATION, /* of a string instruction, or of a masked store */
     IR_ACCESS_TABLE,       /* XLAT */
+    IR_ACCESS_FRAME,       /* LEAVE */
 };
 
 /* What an ANCHOR is. */

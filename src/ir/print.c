@@ -13,7 +13,7 @@
 
 static const char *const conditions[] = {"eq", "ne", "ltu", "geu", "leu",
                                          "gtu", "lts", "ges", "les", "gts"};
-static const char *const accesses[] = {"operand", "push", "pop", "source", "destination", "table"};
+static const char *const accesses[] = {"operand", "push", "pop", "source", "destination", "table", "frame"};
 static const char *const kinds[] = {"end", "jump", "call", "ret", "not-taken"};
 
 static void print_native(const struct native_insn *native, struct strbuf *text)
@@ -43,7 +43,7 @@ static void print_rest(const struct ir_block *block, const struct ir_op *op, str
     case IR_NATIVE:
     case IR_TARGET: print_native(&block->native[op->native], text); break;
     case IR_ADDRESS:
-    case IR_STREAM_ADDRESS: strbuf_printf(text, " %s", accesses[op->reg % 6]); break;
+    case IR_STREAM_ADDRESS: strbuf_printf(text, " %s", accesses[op->reg % 7]); break;
     case IR_GET:
     case IR_PUT: strbuf_printf(text, ", r%u", op->reg); break;
     case IR_COMPARE: strbuf_printf(text, ", %s", conditions[op->cond % 10]); break;

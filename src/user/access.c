@@ -280,7 +280,8 @@ bool user_touch_fault(int signal, const siginfo_t *info, void *ucontext)
         pc != (uint64_t)(uintptr_t)user_asm_touch_write) {
         return false;
     }
-    *(struct vcpu_fault *)(uintptr_t)regs[REG_RDX] = (struct vcpu_fault){ // NOLINT
+    *(struct vcpu_fault *)(uintptr_t)regs[REG_RDX] = (struct vcpu_fault){
+        // NOLINT
         .signal = signal,
         .code = info->si_code,
         .address = (uint64_t)(uintptr_t)info->si_addr,

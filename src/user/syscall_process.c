@@ -93,8 +93,9 @@ USER_CALL(setrlimit)
 {
     struct rlimit64 value;
 
-    return user_copy_in(&value, call->args[1], sizeof value) ? set_limit(thread->user, call->args[0], &value)
-                                                             : -EFAULT;
+    return user_copy_in(&value, call->args[1], sizeof value)
+               ? set_limit(thread->user, call->args[0], &value)
+               : -EFAULT;
 }
 
 USER_CALL(prlimit64)

@@ -90,8 +90,8 @@ static void handle(int signal, siginfo_t *info, void *context)
 {
     const ucontext_t *uc = context;
 
-    if (engine_signal(signal, info, context) == ENGINE_SIGNAL_HOST &&
-        !user_access_fault(context) && !user_touch_fault(signal, info, context))
+    if (engine_signal(signal, info, context) == ENGINE_SIGNAL_HOST && !user_access_fault(context) &&
+        !user_touch_fault(signal, info, context))
         on_crash(signal, uc->uc_mcontext.gregs[REG_RIP], (uint64_t)info->si_addr);
 }
 

@@ -118,6 +118,7 @@ bool generate_instruction(struct random *r, const struct x86_row *row, bool memo
     c->undefined = insn.native.flags_undefined;
     c->several = has_several(&insn);
     c->x87_gs = insn.native.attributes & NATIVE_X87 && insn.native.segment == NATIVE_GS;
+    c->calls = insn.lowering == X86_LOWER_CALL_R;
     c->selectors = insn.lowering == X86_LOWER_FAR || insn.lowering == X86_LOWER_IRET;
     scratch_put(c->code, c->bytes, c->size);
     return operands_decode(c->bytes, c->size, c->code, &insn) && insn.length == c->size &&
@@ -191,7 +192,7 @@ bool generate_undefined(struct random *r, struct test_case *c)
     c->size = 15;
     c->code = c->machine.rip = choose_pc(r, c->layout, c->size) & ~UINT64_C(63);
     c->undefined = 0;
-    c->several = c->selectors = c->x87_gs = false;
+    c->several = c->calls = c->selectors = c->x87_gs = false;
     memcpy(c->bytes, bytes, c->size);
     scratch_put(c->code, c->bytes, c->size);
     return true;

@@ -26,6 +26,8 @@ struct test_case {
     bool several;   /* one instruction with several accesses to memory, in an order that no manual
                        tells: the first address that faults may differ */
     bool x87_gs;    /* x87 with a memory operand in GS: FDP is without the base natively */
+    bool calls;     /* CALL r/m: where it leads is known only when the return address is pushed, so
+                       that is in memory also where the target is not canonical */
     bool selectors; /* some of them are selectors, so the kind of fault may differ too, and what
                        CALL has pushed before it */
 };

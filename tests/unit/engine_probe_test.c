@@ -157,6 +157,7 @@ GUEST_CODE(push_memory, "push [rbx]\n lea rsp, [rsp+8]\n");
 GUEST_CODE(pop_memory, "push rax\n pop [rbx]\n");
 GUEST_CODE(pop_relative, "push rax\n pop [rsp-64]\n");
 GUEST_CODE(push_2, "push ax\n pop dx\n");
+GUEST_CODE(frame, "xchg rbp, rdx\n push rax\n mov rbp, rsp\n sub rsp, 32\n leave\n mov rbp, rdx\n");
 GUEST_CODE(table, "mov eax, 7\n xlatb\n");
 GUEST_CODE(move_string, "movsd\n");
 GUEST_CODE(load_string, "lodsw\n");
@@ -203,6 +204,7 @@ static const struct case_of memory_cases[] = {
     CASE(pop_relative, "<w8@s-8;<r8@s-8;<w8@s-64;",
          ">w8@s-8=1122334455667788;>r8@s-8=1122334455667788;>w8@s-64=1122334455667788;"),
     CASE(push_2, "<w2@s-2;<r2@s-2;", ">w2@s-2=7788;>r2@s-2=7788;"),
+    CASE(frame, "<w8@s-8;<r8@s-8;", ">w8@s-8=1122334455667788;>r8@s-8=1122334455667788;"),
     CASE(table, "<r1@d7;", ">r1@d7=8;"),
     CASE(move_string, "<r4@d0;<w4@d64;", ">r4@d0=4030201;>w4@d64=4030201;"),
     CASE(load_string, "<r2@d0;", ">r2@d0=201;"),

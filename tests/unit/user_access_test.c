@@ -28,10 +28,8 @@ static uint64_t attention;
 
 static void on_fault(int signal, siginfo_t *info, void *context)
 {
-    (void)signal;
-    (void)info;
     faults++;
-    if (!user_access_fault(context)) {
+    if (!user_access_fault(context) && !user_touch_fault(signal, info, context)) {
         abort();
     }
 }
@@ -52,6 +50,7 @@ static void set_handlers(void)
     struct sigaction alarm = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_RESTART};
 
     assert_int_equal(sigaction(SIGSEGV, &fault, NULL), 0);
+    assert_int_equal(sigaction(SIGBUS, &fault, NULL), 0);
     assert_int_equal(sigaction(SIGALRM, &alarm, NULL), 0);
 }
 
@@ -99,6 +98,50 @@ static void copies(void **state)
     assert_int_equal(seen, 7);
     assert_false(user_compare_exchange(at(PAGE), 0, 7, &seen));
     assert_false(user_compare_exchange(at(2 * PAGE), 0, 7, &seen));
+}
+
+static void fault_is(const struct vcpu_fault *fault, int signal, int code, uint64_t address,
+                     uint32_t error)
+{
+    assert_int_equal(fault->signal, signal);
+    assert_int_equal(fault->code, code);
+    assert_int_equal(fault->address, address);
+    assert_int_equal(fault->trap, 14);
+    assert_int_equal(fault->error, error);
+}
+
+static void touches(void **state)
+{
+    (void)state;
+    struct vcpu_fault fault = {0};
+    int file = memfd_create("empty", 0);
+    uint8_t *beyond = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    uint64_t bad = 0;
+    char byte = 'y';
+
+    set_handlers();
+    pages[3] = 'q';
+    assert_true(user_touch(at(3), false, &fault));
+    assert_true(user_touch(at(3), true, &fault));
+    assert_int_equal(pages[3], 'q');
+    assert_int_equal(fault.signal, 0);
+    assert_true(user_touch(at(PAGE + 1), false, &fault));
+    assert_false(user_touch(at(PAGE + 1), true, &fault));
+    fault_is(&fault, SIGSEGV, SEGV_ACCERR, at(PAGE + 1), 7);
+    assert_false(user_touch(at(2 * PAGE), false, &fault));
+    fault_is(&fault, SIGSEGV, SEGV_ACCERR, at(2 * PAGE), 4);
+    assert_false(user_touch(16, true, &fault));
+    fault_is(&fault, SIGSEGV, SEGV_MAPERR, 16, 6);
+    assert_false(user_touch((uint64_t)(uintptr_t)beyond + 9, false, &fault));
+    fault_is(&fault, SIGBUS, BUS_ADRERR, (uint64_t)(uintptr_t)beyond + 9, 4);
+    assert_false(user_guest_memory.probe_write(NULL, at(PAGE - 1), 2, &bad));
+    assert_int_equal(bad, at(PAGE));
+    assert_false(user_guest_memory.read(NULL, at(2 * PAGE - 1), &fault, 2, &bad));
+    assert_int_equal(bad, at(2 * PAGE));
+    assert_true(user_guest_memory.write(NULL, at(3), &byte, 1, &bad));
+    assert_int_equal(pages[3], 'y');
+    munmap(beyond, PAGE);
+    close(file);
 }
 
 static void strings(void **state)
@@ -232,6 +275,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(copies),
+        cmocka_unit_test(touches),
         cmocka_unit_test(strings),
         cmocka_unit_test(calls),
         cmocka_unit_test(interrupted_calls),

@@ -666,6 +666,8 @@ static inline bool use_row(struct decoder *d)
         n->mem_implicit = NATIVE_OTHER;
     if (row->implicit)
         use_implicit(d);
+    if (n->opcode == 0xc9 && n->map == NATIVE_MAP_ONE) /* LEAVE */
+        n->mem_implicit |= NATIVE_FRAME;
     if (n->mem_access)
         n->attributes |= NATIVE_MAY_FAULT;
     n->flags_read = row->flags_read;

@@ -10,8 +10,11 @@
 /* Its config is a struct x86_model, its state a struct x86_cpu. */
 extern const struct ir_guest x86_guest;
 
-/* translate.c: see struct ir_guest. */
+/* branch.c, translate.c: see struct ir_guest. */
 enum ir_translated x86_translate(const void *config, struct ir_block *block, const uint8_t *bytes,
                                  size_t size, unsigned limit);
+bool x86_impossible_pc(uint64_t pc);
+bool x86_undo_branch(const void *config, void *state, const uint8_t *bytes, size_t size,
+                     uint64_t pc, bool ask, struct ir_fault *fault);
 
 #endif

@@ -217,12 +217,14 @@ bool x86_help_xrstor(struct x86_cpu *cpu, const struct x86_insn *insn, struct x8
 
     if (!x86_check_area(cpu, insn, address, area_size(0), 64, fault) ||
         !x86_read(cpu, insn, address + X86_XSTATE_HEADER, header, sizeof header, fault) ||
-        !check_header(cpu, header, fault) ||
-        !x86_read(cpu, insn, address + area_size(rfbm) - 1, &last, 1, fault)) {
+        !check_header(cpu, header, fault)) {
         return false;
     }
     memcpy(&bv, header, sizeof bv);
     compact = header[15] >> 7;
+    if (!compact && !x86_read(cpu, insn, address + area_size(rfbm) - 1, &last, 1, fault)) {
+        return false;
+    }
     load = rfbm & bv;
     memcpy(image, cpu->state.vector, sizeof image);
     if (rfbm & X86_XSTATE_SSE || (!compact && rfbm & X86_XSTATE_AVX)) {

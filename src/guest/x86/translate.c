@@ -3,8 +3,8 @@
  * Instructions to IR: most are native operations, and each lowering of x86.h that is not has its
  * function in the table below.
  *
- * In user mode what faults by itself needs nothing: privileged instructions raise #GP on the host as
- * they should in the guest, and an undefined opcode becomes UD2.
+ * In user mode what faults by itself needs nothing: privileged instructions raise #GP on the host
+ * as they should in the guest, and an undefined opcode becomes UD2.
  */
 #include "guest/x86/cpuid.h"
 #include "guest/x86/guest.h"
@@ -69,7 +69,7 @@ static void repeat(struct ir_block *block, const struct x86_insn *insn)
     unsigned top = block->anchor_count++, out = block->anchor_count++;
     struct ir_op *op;
 
-    once.prefix &= (uint8_t)~(NATIVE_F2 | NATIVE_F3);
+    once.prefix &= (uint8_t) ~(NATIVE_F2 | NATIVE_F3);
     once.attributes &= (uint16_t)~NATIVE_REP;
     op = ir_append(block, IR_ANCHOR);
     op->reg = IR_ANCHOR_AGAIN;
@@ -89,9 +89,19 @@ static void repeat(struct ir_block *block, const struct x86_insn *insn)
     ir_append(block, IR_ANCHOR)->imm = out;
 }
 
+/* Whether a string instruction is to be repeated here: for records of each access, or because the
+ * host does not have this one with REP (GS with addresses of 32 bits). INS and OUTS only fault. */
+static bool repeats_here(const struct ir_block *block, const struct native_insn *native)
+{
+    bool gs = native->segment == NATIVE_GS && (native->prefix & NATIVE_67);
+
+    return (native->attributes & NATIVE_REP) && (native->opcode & 0xfc) != 0x6c &&
+           (block->each_access || (gs && (native->mem_implicit & NATIVE_STRING_SI)));
+}
+
 static void native(struct ir_block *block, const struct x86_insn *insn)
 {
-    if (block->each_access && (insn->native.attributes & NATIVE_REP)) {
+    if (repeats_here(block, &insn->native)) {
         repeat(block, insn);
         return;
     }
@@ -197,9 +207,8 @@ static void load_target(struct ir_block *block, const struct x86_insn *insn)
     load.mem_implicit = 0;
     load.mem_access = load.modrm == NATIVE_MODRM_MEM ? NATIVE_READ : 0;
     load.mem_size = 8;
-    load.gpr_read &= (uint16_t)~(load.modrm == NATIVE_MODRM_MEM && load.base != X86_RSP
-                                     ? 1u << X86_RSP
-                                     : 0);
+    load.gpr_read &=
+        (uint16_t) ~(load.modrm == NATIVE_MODRM_MEM && load.base != X86_RSP ? 1u << X86_RSP : 0);
     load.gpr_written = 0;
     load.attributes |= NATIVE_REG_GPR | NATIVE_RM_GPR;
     ir_append_native(block, IR_TARGET, &load);
@@ -261,7 +270,8 @@ static void lower_syscall(struct ir_block *block, const struct x86_insn *insn)
     ir_append_exit(block, IR_EXIT_SYSCALL, 0);
 }
 
-/* INT n raises #GP with the vector in the error code; only INT 80h would reach the host's kernel. */
+/* INT n raises #GP with the vector in the error code; only INT 80h would reach the host's kernel.
+ */
 static void lower_int(struct ir_block *block, const struct x86_insn *insn)
 {
     uint64_t vector = insn->native.imm & 0xff;
@@ -288,20 +298,20 @@ static void lower_seg_base(struct ir_block *block, const struct x86_insn *insn)
 }
 
 static lower_fn *const lowering[] = {
-    [X86_LOWER_NATIVE] = native,        [X86_LOWER_JCC] = lower_jcc,
-    [X86_LOWER_LOOP] = lower_loop,      [X86_LOWER_JMP] = lower_jmp,
-    [X86_LOWER_CALL] = lower_call,      [X86_LOWER_JMP_R] = lower_jmp_r,
-    [X86_LOWER_CALL_R] = lower_call_r,  [X86_LOWER_RET] = lower_ret,
-    [X86_LOWER_FAR] = lower_help,       [X86_LOWER_IRET] = lower_help,
+    [X86_LOWER_NATIVE] = native,         [X86_LOWER_JCC] = lower_jcc,
+    [X86_LOWER_LOOP] = lower_loop,       [X86_LOWER_JMP] = lower_jmp,
+    [X86_LOWER_CALL] = lower_call,       [X86_LOWER_JMP_R] = lower_jmp_r,
+    [X86_LOWER_CALL_R] = lower_call_r,   [X86_LOWER_RET] = lower_ret,
+    [X86_LOWER_FAR] = lower_help,        [X86_LOWER_IRET] = lower_help,
     [X86_LOWER_SYSCALL] = lower_syscall, [X86_LOWER_SYSENTER] = lower_ud,
-    [X86_LOWER_INT] = lower_int,        [X86_LOWER_INT3] = lower_trap,
-    [X86_LOWER_UD] = lower_ud,          [X86_LOWER_CPUID] = lower_help,
-    [X86_LOWER_XGETBV] = lower_help,    [X86_LOWER_XSAVE] = lower_help,
-    [X86_LOWER_XRSTOR] = lower_help,    [X86_LOWER_FXSAVE] = lower_help,
-    [X86_LOWER_FNSTENV] = lower_help,   [X86_LOWER_PUSHF] = lower_help,
-    [X86_LOWER_POPF] = lower_help,      [X86_LOWER_MOV_TO_SEG] = lower_help,
-    [X86_LOWER_MOV_SEG] = lower_help,   [X86_LOWER_SEG_BASE] = lower_seg_base,
-    [X86_LOWER_RDTSC] = native,         [X86_LOWER_RANDOM] = native,
+    [X86_LOWER_INT] = lower_int,         [X86_LOWER_INT3] = lower_trap,
+    [X86_LOWER_UD] = lower_ud,           [X86_LOWER_CPUID] = lower_help,
+    [X86_LOWER_XGETBV] = lower_help,     [X86_LOWER_XSAVE] = lower_help,
+    [X86_LOWER_XRSTOR] = lower_help,     [X86_LOWER_FXSAVE] = lower_help,
+    [X86_LOWER_FNSTENV] = lower_help,    [X86_LOWER_PUSHF] = lower_help,
+    [X86_LOWER_POPF] = lower_help,       [X86_LOWER_MOV_TO_SEG] = lower_help,
+    [X86_LOWER_MOV_SEG] = lower_help,    [X86_LOWER_SEG_BASE] = lower_seg_base,
+    [X86_LOWER_RDTSC] = native,          [X86_LOWER_RANDOM] = native,
     [X86_LOWER_PRIVILEGED] = lower_trap,
 };
 

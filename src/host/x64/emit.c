@@ -26,6 +26,7 @@
 void x64_point(struct x64_emit *e, unsigned flags)
 {
     struct ir_code *code = e->code;
+    uint16_t begun = e->run.records;
     struct ir_point *point;
 
     if (code->point_count == IR_GROUP_POINTS) {
@@ -37,6 +38,7 @@ void x64_point(struct x64_emit *e, unsigned flags)
         point[-1].host == code->size && point[-1].insn == e->insn) {
         /* Nothing has been emitted since: what was said of this place still holds. */
         flags |= point[-1].flags & IR_POINT_BOUNDARY;
+        begun = point[-1].begun;
         code->point_count--;
         point--;
     }
@@ -45,6 +47,7 @@ void x64_point(struct x64_emit *e, unsigned flags)
     point->insn = (uint8_t)e->insn;
     point->flags = (uint8_t)(e->flags | flags);
     point->records = e->run.records;
+    point->begun = begun;
     point->words = e->run.records ? e->run.words : 0;
     code->point_count++;
 }

@@ -146,6 +146,78 @@ static void implicit_gs(struct x64_emit *e, const struct native_insn *native)
     e->saved = before;
 }
 
+/* Cuts a register to 32 bits: MOV r32, r32. */
+static void cut(struct x64_emit *e, unsigned reg)
+{
+    struct native_insn move = {.opcode = 0x8b, .modrm = NATIVE_MODRM_REG, .reg = (uint8_t)reg,
+                               .rm = (uint8_t)reg, .segment = NATIVE_DS};
+
+    x64_encode(e->code, &move);
+}
+
+/* XLAT becomes MOV AL from what LEA computes of EBX and AL. */
+static void xlat_gs_short(struct x64_emit *e)
+{
+    unsigned avoid = 1u << X64_RSP | 1u << X64_RAX | 1u << X64_RBX | e->saved;
+    unsigned reg = x64_pick(&avoid, 0), other = x64_pick(&avoid, 0);
+    struct native_insn al = {.opcode = 0xb6, .map = NATIVE_MAP_0F, .modrm = NATIVE_MODRM_REG,
+                             .reg = (uint8_t)reg, .rm = X64_RAX, .segment = NATIVE_DS};
+    struct native_insn lea = {.opcode = 0x8d, .modrm = NATIVE_MODRM_MEM, .reg = (uint8_t)reg,
+                              .segment = NATIVE_DS, .base = X64_RBX, .index = (uint8_t)reg,
+                              .scale = 1};
+    struct native_insn load = {.opcode = 0x8a, .modrm = NATIVE_MODRM_MEM, .reg = X64_RAX,
+                               .segment = NATIVE_DS, .base = (uint8_t)reg, .index = NATIVE_NONE};
+    uint16_t before = e->saved;
+
+    x64_borrow(e, reg);
+    x64_borrow(e, other);
+    x64_point(e, 0);
+    x64_encode(e->code, &al);
+    x64_encode(e->code, &lea);
+    add_base(e, reg, other, false);
+    x64_encode(e->code, &load);
+    x64_give_back(e, reg);
+    x64_give_back(e, other);
+    e->saved = before;
+}
+
+/* The same with addresses of 32 bits (once, without REP): they are cut before the base is added, and
+ * what moves is cut again behind the instruction, which itself has addresses of 64 bits. */
+static void implicit_gs_short(struct x64_emit *e, const struct native_insn *native)
+{
+    bool string = native->mem_implicit & NATIVE_STRING_SI;
+    bool both = native->mem_implicit & (NATIVE_STRING_DI_R | NATIVE_STRING_DI_W);
+    unsigned reg = string ? X64_RSI : X64_RDI;
+    unsigned avoid = native->gpr_read | native->gpr_written | 1u << X64_RSP | 1u << reg | e->saved;
+    unsigned other = x64_pick(&avoid, 0);
+    struct native_insn copy = *native;
+    uint16_t before = e->saved;
+
+    copy.segment = NATIVE_DS;
+    copy.prefix &= (uint8_t)~NATIVE_67;
+    x64_borrow(e, other);
+    x64_borrow(e, reg);
+    if (both)
+        x64_borrow(e, X64_RDI);
+    x64_point(e, 0);
+    cut(e, reg);
+    add_base(e, reg, other, false);
+    if (both)
+        cut(e, X64_RDI);
+    x64_encode(e->code, &copy);
+    x64_point(e, 0);
+    if (string) {
+        add_base(e, reg, other, true);
+        cut(e, reg);
+    } else {
+        x64_give_back(e, reg);
+    }
+    if (both)
+        cut(e, X64_RDI);
+    x64_give_back(e, other);
+    e->saved = before;
+}
+
 void x64_native_far(struct x64_emit *e, const struct native_insn *native)
 {
     struct ir_code *code = e->code;
@@ -156,7 +228,12 @@ void x64_native_far(struct x64_emit *e, const struct native_insn *native)
     bool gs = native->segment == NATIVE_GS;
 
     if (native->modrm != NATIVE_MODRM_MEM && !(native->mem_implicit & NATIVE_MOFFS)) {
-        implicit_gs(e, native);
+        if (!(native->prefix & NATIVE_67))
+            implicit_gs(e, native);
+        else if (native->mem_implicit & NATIVE_XLAT)
+            xlat_gs_short(e);
+        else
+            implicit_gs_short(e, native);
         return;
     }
     /* AH to BH exist only without REX, so with a base that needs none. */
@@ -402,6 +479,7 @@ static void access_offset(struct ir_code *code, unsigned to, unsigned other,
     case IR_ACCESS_OPERAND: effective_address(code, to, native); break;
     case IR_ACCESS_PUSH: x64_lea(code, to, X64_RSP, -(int32_t)size); break;
     case IR_ACCESS_POP: x64_move(code, to, X64_RSP); break;
+    case IR_ACCESS_FRAME: x64_move(code, to, X64_RBP); break;
     case IR_ACCESS_SOURCE: x64_move(code, to, X64_RSI); break;
     case IR_ACCESS_DESTINATION: x64_move(code, to, X64_RDI); break;
     case IR_ACCESS_TABLE: /* movzx other, al; lea to, [rbx+other] */

@@ -301,7 +301,7 @@ static void publish(struct trace_event *event)
 
 void trace_event_lttng(struct trace_event *event, bool live)
 {
-    event->lttng_live = live;
+    __atomic_store_n(&event->lttng_live, live, __ATOMIC_RELAXED);
     __atomic_store_n(&event->enable->half.listeners,
                      (uint16_t)((event->subscriptions != NULL) + live), __ATOMIC_RELEASE);
     tell(event);

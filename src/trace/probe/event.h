@@ -92,6 +92,12 @@ void trace_control_unlock(void);
 /* In the child of a fork: the lock as new. */
 void trace_control_reset(void);
 
+/* While a thread holds, subscriptions that it reads (with an acquire load) are not freed: as if it
+ * were inside trace_fire(). What it fires meanwhile goes through its nested block. NULL when the host
+ * has no memory: then read nothing. Any thread; not across anything that waits. */
+struct trace_thread *trace_hold(void);
+void trace_release(struct trace_thread *self);
+
 /* Called when who listens to an event has changed, with the control lock held: for whoever plants
  * probes in code that it generates. Must not call back. NULL: nobody asks. */
 extern void (*trace_listeners_changed)(const struct trace_event *event);

@@ -197,17 +197,38 @@ static void deliver(struct trace_thread *self, const struct trace_subscriptions 
     }
 }
 
-void trace_fire(struct trace_event *event, const uint64_t *values)
+static inline struct trace_thread *enter(void)
 {
     struct trace_thread *self = trace_thread_self;
     if (__builtin_expect(!self || (self->seq & 1), 0)) {
         self = trace_thread_enter_slow();
         if (!self) {
-            return;
+            return NULL;
         }
     }
     __atomic_store_n(&self->seq, self->seq + 1, __ATOMIC_RELAXED);
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    return self;
+}
+
+struct trace_thread *trace_hold(void)
+{
+    return enter();
+}
+
+void trace_release(struct trace_thread *self)
+{
+    if (self) {
+        __atomic_store_n(&self->seq, self->seq + 1, __ATOMIC_RELEASE);
+    }
+}
+
+void trace_fire(struct trace_event *event, const uint64_t *values)
+{
+    struct trace_thread *self = enter();
+    if (!self) {
+        return;
+    }
     const struct trace_subscriptions *subs =
         __atomic_load_n(&event->subscriptions, __ATOMIC_ACQUIRE);
     if (subs) {

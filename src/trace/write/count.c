@@ -42,7 +42,7 @@ static bool count_open(struct trace_sink *sink, struct error *err)
 
 static void add(struct trace_sink *sink, const struct trace_event *event, uint64_t count)
 {
-    struct counts *c = sink->own;
+    struct counts *c = __atomic_load_n((struct counts **)&sink->own, __ATOMIC_ACQUIRE);
 
     if (c && event->id < c->size) {
         __atomic_fetch_add(&c->count[event->id], count, __ATOMIC_RELAXED);
@@ -64,6 +64,8 @@ static void count_close(struct trace_sink *sink)
     if (trace_counts_wanted) {
         trace_counts_wanted();
     }
+    __atomic_store_n(&sink->own, NULL, __ATOMIC_RELEASE);
+    trace_synchronize(); /* whoever is adding has finished */
     strbuf_init(&text);
     for (unsigned i = 0; i < c->size; i++) {
         if (c->count[i]) {
@@ -77,7 +79,6 @@ static void count_close(struct trace_sink *sink)
         log_text(text.data, text.len);
     }
     strbuf_free(&text);
-    sink->own = NULL;
     free(c);
 }
 
@@ -92,7 +93,8 @@ const struct trace_sink_ops trace_writer_count = {
 
 bool trace_only_counted(const struct trace_event *event)
 {
-    const struct trace_subscriptions *subs = event->subscriptions;
+    const struct trace_subscriptions *subs =
+        __atomic_load_n(&event->subscriptions, __ATOMIC_ACQUIRE);
 
     for (unsigned i = 0; subs && i < subs->count; i++) {
         const struct trace_subscription *row = &subs->row[i];
@@ -101,16 +103,20 @@ bool trace_only_counted(const struct trace_event *event)
             return false;
         }
     }
-    return subs && !event->lttng_live && !event->enable->half.usdt;
+    return subs && !__atomic_load_n(&event->lttng_live, __ATOMIC_RELAXED) &&
+           !__atomic_load_n(&event->enable->half.usdt, __ATOMIC_RELAXED);
 }
 
 void trace_count_add(const struct trace_event *event, uint64_t count)
 {
-    const struct trace_subscriptions *subs = event->subscriptions;
+    struct trace_thread *self = trace_hold();
+    const struct trace_subscriptions *subs =
+        self ? __atomic_load_n(&event->subscriptions, __ATOMIC_ACQUIRE) : NULL;
 
     for (unsigned i = 0; subs && i < subs->count; i++) {
         if (subs->row[i].sink->ops == &trace_writer_count) {
             add(subs->row[i].sink, event, count);
         }
     }
+    trace_release(self);
 }

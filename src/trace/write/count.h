@@ -17,7 +17,8 @@
 
 extern const struct trace_sink_ops trace_writer_count;
 
-/* True if all who listen to the event only count it, without filters and limits. */
+/* True if all who listen to the event only count it, without filters and limits. The control lock
+ * held, or between trace_hold() and trace_release(). */
 bool trace_only_counted(const struct trace_event *event);
 
 /* Adds to the count of an event in all sinks that count it. Any thread. */
