@@ -2,9 +2,9 @@
  *
  * Blocks: found, made, linked, killed.
  *
- * A block is made together with those it runs into (a group): where a block ends in a jump to a place
- * that is not translated yet, that place comes right behind it, and the jump is left out. So the
- * not-taken side of a conditional jump costs nothing, and each block is still a basic block.
+ * A block is made together with those it runs into (a group): where a block ends in a jump to a
+ * place that is not translated yet, that place comes right behind it, and the jump is left out. So
+ * the not-taken side of a conditional jump costs nothing, and each block is still a basic block.
  */
 #include <string.h>
 #include <sys/mman.h>
@@ -210,15 +210,12 @@ size_t guest_read_code(struct engine *engine, uint64_t address, void *to, size_t
 }
 
 /* Whether anything is mapped there, whatever may be done with it: Linux tells SEGV_ACCERR from
- * SEGV_MAPERR by that. `present`: the page is in memory, so most likely in the page table. */
-static bool is_mapped(uint64_t address, bool *present)
+ * SEGV_MAPERR by that. */
+static bool is_mapped(uint64_t address)
 {
-    unsigned char there = 0;
-    bool mapped =
-        mincore((void *)(uintptr_t)(address & ~(uint64_t)(PAGE - 1)), 1, &there) == 0; // NOLINT
+    unsigned char there;
 
-    *present = mapped && (there & 1);
-    return mapped;
+    return mincore((void *)(uintptr_t)(address & ~(uint64_t)(PAGE - 1)), 1, &there) == 0; // NOLINT
 }
 
 static void page_fault(struct vcpu *vcpu, uint64_t address, bool mapped, uint32_t error)
@@ -235,12 +232,10 @@ static void page_fault(struct vcpu *vcpu, uint64_t address, bool mapped, uint32_
 void access_fault(struct vcpu *vcpu, uint64_t address, uint32_t error)
 {
     const struct engine_memory *memory = &vcpu->engine->config.memory;
-    bool present;
 
     /* Where it works now, another thread has just made it possible. */
-    if (!memory->touch ||
-        memory->touch(memory->opaque, address, error & ERROR_WRITE, &vcpu->fault))
-        page_fault(vcpu, address, is_mapped(address, &present), error);
+    if (!memory->touch || memory->touch(memory->opaque, address, error & ERROR_WRITE, &vcpu->fault))
+        page_fault(vcpu, address, is_mapped(address), error);
 }
 
 /* For the guest, nothing is where the code cache is. */
@@ -253,12 +248,13 @@ static bool is_own(const struct engine *engine, uint64_t address)
 void fetch_fault(struct vcpu *vcpu, uint64_t address)
 {
     const struct engine_memory *memory = &vcpu->engine->config.memory;
-    bool present, mapped = is_mapped(address, &present);
+    bool mapped = is_mapped(address);
 
     if (is_own(vcpu->engine, address))
         page_fault(vcpu, address, false, ERROR_USER);
     else if (!memory->touch || memory->touch(memory->opaque, address, false, &vcpu->fault))
-        page_fault(vcpu, address, mapped, ERROR_USER | (present ? ERROR_PRESENT : 0));
+        /* What can be read is present: Linux has made it so, and only then refuses the fetch. */
+        page_fault(vcpu, address, mapped, ERROR_USER | (mapped ? ERROR_PRESENT : 0));
     if (vcpu->fault.trap == TRAP_PAGE_FAULT)
         vcpu->fault.error |= ERROR_FETCH;
 }
@@ -330,7 +326,8 @@ static void plant(struct engine *engine, struct ir_block *ir, const struct sourc
 }
 
 /* Translates and emits the block at pc. False: there is nothing to execute there. */
-static bool emit_block(struct vcpu *vcpu, uint64_t pc, bool indirect, unsigned limit, uint64_t *next)
+static bool emit_block(struct vcpu *vcpu, uint64_t pc, bool indirect, unsigned limit,
+                       uint64_t *next)
 {
     struct engine *engine = vcpu->engine;
     struct ir_block *ir = engine->ir;
@@ -344,8 +341,8 @@ static bool emit_block(struct vcpu *vcpu, uint64_t pc, bool indirect, unsigned l
     }
     if (source.size > SOURCE_BYTES)
         source.size = SOURCE_BYTES;
-    source.size = (unsigned)guest_read_code(engine, pc, engine->source,
-                                            (size_t)(source.fault - pc), source.size);
+    source.size = (unsigned)guest_read_code(engine, pc, engine->source, (size_t)(source.fault - pc),
+                                            source.size);
     if (source.size == 0) {
         fetch_fault(vcpu, pc);
         return false;
@@ -354,8 +351,7 @@ static bool emit_block(struct vcpu *vcpu, uint64_t pc, bool indirect, unsigned l
     ir->indirect_entry = indirect;
     ir->ends_at_stores = source.checked || engine->options.self_check;
     ir->each_access = probes_each_access(engine, vcpu->set & ~SET_STEP);
-    if (engine->guest->translate(engine->config.guest_config, ir,
-                                 engine->source, source.size,
+    if (engine->guest->translate(engine->config.guest_config, ir, engine->source, source.size,
                                  vcpu->set & SET_STEP ? 1 : engine->options.block_limit) ==
         IR_SHORT) {
         fetch_fault(vcpu, source.fault);
@@ -366,9 +362,9 @@ static bool emit_block(struct vcpu *vcpu, uint64_t pc, bool indirect, unsigned l
     if (log_item_on(LOG_OP))
         log_ir(ir);
     last = &ir->op[ir->op_count - 1];
-    if (last->op == IR_JUMP && engine->code->block_count + 1 < limit &&
-        vcpu_chains(vcpu) && !engine->options.one_instruction &&
-        !block_find(engine, last->imm, vcpu->set) && (page_how(engine, last->imm) & ENGINE_PAGE_EXEC)) {
+    if (last->op == IR_JUMP && engine->code->block_count + 1 < limit && vcpu_chains(vcpu) &&
+        !engine->options.one_instruction && !block_find(engine, last->imm, vcpu->set) &&
+        (page_how(engine, last->imm) & ENGINE_PAGE_EXEC)) {
         *next = last->imm;
         for (unsigned i = 0; i < engine->code->block_count; i++)
             if (engine->group_pc[i] == last->imm)
@@ -510,8 +506,8 @@ static enum block_made record_group(struct vcpu *vcpu, const struct shape *shape
     uint32_t first_site;
 
     for (unsigned i = 0; i < code->block_count; i++) {
-        block[i] = record_block(engine, i, vcpu->set, shape[i].insn, shape[i].insn_count,
-                                shape[i].bytes);
+        block[i] =
+            record_block(engine, i, vcpu->set, shape[i].insn, shape[i].insn_count, shape[i].bytes);
         if (!block[i])
             return BLOCK_FULL;
         if (i > 0)
@@ -598,15 +594,14 @@ static bool make_indirect_entry(struct engine *engine, struct block *block)
     return true;
 }
 
-/* Its place in the jump table is taken. The tag comes last, since it says that the rest is right. */
+/* Its place in the jump table is taken. */
 static void remember_second(struct vcpu *vcpu, const struct block *block)
 {
-    struct ir_second *second =
-        &vcpu->second_table[vcpu->engine->host->second(block->pc)];
+    struct ir_second *second = &vcpu->second_table[vcpu->engine->host->second(block->pc)];
 
-    __atomic_store_n(&second->tag, 0, __ATOMIC_RELEASE);
-    __atomic_store_n(&second->exec, block->exec, __ATOMIC_RELEASE);
+    __atomic_store_n(&second->exec, 0, __ATOMIC_RELEASE);
     __atomic_store_n(&second->tag, -block->pc - 1, __ATOMIC_RELEASE);
+    __atomic_store_n(&second->exec, block->exec, __ATOMIC_RELEASE);
 }
 
 void block_remember(struct vcpu *vcpu, struct block *block)
@@ -644,8 +639,10 @@ static void forget_indirect(struct engine *engine, const struct block *block)
     for (struct vcpu *vcpu = engine->vcpus; vcpu; vcpu = vcpu->next) {
         struct ir_second *second = &vcpu->second_table[engine->host->second(block->pc)];
 
-        if (second->exec == block->exec)
-            __atomic_store_n(&second->tag, 0, __ATOMIC_RELAXED);
+        if (second->exec == block->exec) {
+            __atomic_store_n(&second->exec, 0, __ATOMIC_RELEASE);
+            __atomic_store_n(&second->tag, 0, __ATOMIC_RELEASE);
+        }
     }
     for (struct vcpu *vcpu = engine->vcpus; block->indirect && vcpu; vcpu = vcpu->next)
         if (vcpu->jump_table[index] == block->indirect)
@@ -681,8 +678,8 @@ void block_stale(struct vcpu *vcpu, struct block *block)
 
 void blocks_reset(struct engine *engine)
 {
-    for (struct code_page **chain = engine->pages;
-         chain < engine->pages + (1 << ENGINE_PAGES_BITS); chain++) {
+    for (struct code_page **chain = engine->pages; chain < engine->pages + (1 << ENGINE_PAGES_BITS);
+         chain++) {
         for (struct code_page *page = *chain; page; page = page->next)
             if (page->watched)
                 engine->config.memory.watch_stores(engine->config.memory.opaque, page->address,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Memory for code: one memfd, mapped twice. Code is written through one mapping and executed through
- * the other, and no page is both (W^X). Neither is inherited by a fork's child, which would share
- * them with the parent: it gets a copy of its own (engine_fork_child()).
+ * Memory for code: one memfd, mapped twice. Code is written through one mapping and executed
+ * through the other, and no page is both (W^X). Neither is inherited by a fork's child, which would
+ * share them with the parent: it gets a copy of its own (engine_fork_child()).
  */
 #include <errno.h>
 #include <string.h>
@@ -68,8 +68,8 @@ bool cache_new(struct engine *engine, struct error *err)
     if (engine->memfd < 0)
         return error_set(err, "no memory for translated code (%zu bytes): %s", engine->cache_size,
                          strerror(errno));
-    engine->write = mmap(NULL, engine->cache_size, PROT_READ | PROT_WRITE, MAP_SHARED,
-                         engine->memfd, 0);
+    engine->write =
+        mmap(NULL, engine->cache_size, PROT_READ | PROT_WRITE, MAP_SHARED, engine->memfd, 0);
     exec = map_near(engine, engine->options.code_near);
     if (engine->write == MAP_FAILED || exec == MAP_FAILED) {
         close(engine->memfd);

@@ -29,17 +29,18 @@ struct vcpu_fault;
 
 /* How a page of guest memory may be executed, in one-to-one mode. */
 enum engine_page {
-    ENGINE_PAGE_EXEC = 1,     /* may be executed */
-    ENGINE_PAGE_WATCH = 2,    /* private and writable by the guest: stores must be caught */
-    ENGINE_PAGE_CHECKED = 4,  /* may change unseen (a shared mapping): blocks compare their bytes */
+    ENGINE_PAGE_EXEC = 1,    /* may be executed */
+    ENGINE_PAGE_WATCH = 2,   /* private and writable by the guest: stores must be caught */
+    ENGINE_PAGE_CHECKED = 4, /* may change unseen (a shared mapping): blocks compare their bytes */
 };
 
-/* What the engine needs to know of guest memory: filled in by whoever owns the mappings (user/). The
- * functions are called with the engine's lock held, watch_stores() also inside a signal handler:
- * they must not call the engine. */
+/* What the engine needs to know of guest memory: filled in by whoever owns the mappings (user/).
+ * The functions are called with the engine's lock held, watch_stores() also inside a signal
+ * handler: they must not call the engine. */
 struct engine_memory {
     void *opaque;
-    /* Set of enum engine_page for the page (4 KiB) at `address`; 0: not mapped or not executable. */
+    /* Set of enum engine_page for the page (4 KiB) at `address`; 0: not mapped or not executable.
+     */
     unsigned (*page)(void *opaque, uint64_t address);
     /* On: make guest stores to this page raise SIGSEGV on the host, though the guest may write it.
      * Off: give it back the guest's own protection. */
@@ -94,7 +95,8 @@ void engine_cache_ranges(const struct engine *engine, uint64_t start[2], uint64_
 struct vcpu *vcpu_new(struct engine *engine, int number, struct error *err);
 void vcpu_free(struct vcpu *vcpu);
 
-/* The guest's CPU record (struct x86_cpu). Valid outside vcpu_run(), for the thread that runs it. */
+/* The guest's CPU record (struct x86_cpu). Valid outside vcpu_run(), for the thread that runs it.
+ */
 void *vcpu_state(struct vcpu *vcpu);
 struct engine *vcpu_engine(struct vcpu *vcpu);
 int vcpu_number(const struct vcpu *vcpu);

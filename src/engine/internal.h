@@ -15,7 +15,8 @@
  *   A flush reuses memory that other threads may be executing, so it needs them all outside:
  *   engine_stop_others() sets `stop`, kicks every vCPU that is in translated code, and waits until
  *   none is. A thread announces itself (in_code) before it looks at `stop`, so one of the two sees
- *   the other. Nobody holds `lock` while waiting: the handler of a store into watched code takes it.
+ *   the other. Nobody holds `lock` while waiting: the handler of a store into watched code takes
+ * it.
  *
  * What dies how
  *
@@ -65,20 +66,20 @@ struct count_slot {
 
 struct block {
     uint64_t pc;
-    struct block *next;      /* in its chain of the hash */
+    struct block *next;       /* in its chain of the hash */
     struct block *falls_from; /* the block that runs into this one without a jump */
-    uint64_t exec;           /* executed address of the direct entry */
-    uint64_t indirect;       /* of the indirect entry; 0: none yet */
-    uint64_t start;          /* of its code, and behind its hot part */
+    uint64_t exec;            /* executed address of the direct entry */
+    uint64_t indirect;        /* of the indirect entry; 0: none yet */
+    uint64_t start;           /* of its code, and behind its hot part */
     uint64_t end;
-    uint64_t base;           /* executed address that the offsets of points count from */
+    uint64_t base; /* executed address that the offsets of points count from */
     const struct ir_point *point;
-    const uint16_t *insn;    /* offsets of the instructions, and behind the last one */
+    const uint16_t *insn; /* offsets of the instructions, and behind the last one */
     uint32_t points;
-    uint32_t incoming;       /* first site that is linked to it, +1; 0: none */
-    uint32_t set;            /* number of the probe set it was made for */
-    uint8_t counted;         /* set of 1 << enum counted */
-    uint32_t run_first;      /* site of its run of stream records */
+    uint32_t incoming;  /* first site that is linked to it, +1; 0: none */
+    uint32_t set;       /* number of the probe set it was made for */
+    uint8_t counted;    /* set of 1 << enum counted */
+    uint32_t run_first; /* site of its run of stream records */
     uint16_t bytes;
     uint8_t insns;
     bool dead;
@@ -165,14 +166,13 @@ struct engine {
     uint32_t count_slots;
     struct ir_op old_op[IR_BLOCK_OPS];
 
-
     /* vcpu.c */
     struct vcpu *vcpus;
     pthread_mutex_t stop_lock;
     pthread_cond_t stop_over;
     uint64_t generation; /* of blocks: a flush begins the next; changes under the lock */
-    uint32_t stop; /* number of threads that want all others outside */
-    uint32_t left_code; /* changes whenever a vCPU comes out: what a waiting thread sleeps on */
+    uint32_t stop;       /* number of threads that want all others outside */
+    uint32_t left_code;  /* changes whenever a vCPU comes out: what a waiting thread sleeps on */
     uint64_t dead_instructions; /* executed by vCPUs that are gone */
 
     struct engine_counts counts;
@@ -189,18 +189,18 @@ struct vcpu {
     int pid; /* of a child of vfork(), which shares the engine: its own */
     uint32_t in_code;
     uint32_t interrupt;
-    bool stepping;       /* single steps to the next boundary */
+    bool stepping; /* single steps to the next boundary */
     bool fault_pending;
-    uint64_t generation; /* of the blocks when this one was looked up */
-    struct site left;    /* the site that translated code left at */
-    uint64_t left_pc, left_next; /* its instruction, and the one behind */
-    uint32_t set;        /* probe set */
-    uint64_t *stream;    /* its stream buffer */
-    uint64_t *count;     /* executions of blocks, by slot */
+    uint64_t generation;             /* of the blocks when this one was looked up */
+    struct site left;                /* the site that translated code left at */
+    uint64_t left_pc, left_next;     /* its instruction, and the one behind */
+    uint32_t set;                    /* probe set */
+    uint64_t *stream;                /* its stream buffer */
+    uint64_t *count;                 /* executions of blocks, by slot */
     uint64_t counted[COUNTED_KINDS]; /* by blocks that are no more, and corrections */
     uint64_t reported[COUNTED_KINDS];
     bool stream_full;
-    uint64_t random;     /* for random_exits */
+    uint64_t random; /* for random_exits */
     struct vcpu_fault fault;
     struct engine_counts counts;
 };
@@ -247,7 +247,8 @@ bool block_at(struct engine *engine, uint64_t exec, struct block **block, struct
 /* Guest bytes, as config.memory.read has them. */
 bool guest_read(struct engine *engine, uint64_t address, void *to, size_t size);
 
-/* The same, or only the `first` bytes of it (at least 1) where the rest cannot be read: how many. */
+/* The same, or only the `first` bytes of it (at least 1) where the rest cannot be read: how many.
+ */
 size_t guest_read_code(struct engine *engine, uint64_t address, void *to, size_t first,
                        size_t size);
 

@@ -169,7 +169,7 @@ bool probes_init(struct engine *engine)
         return false;
     engine->probe_site = sites;
     engine->set_count = 1; /* number 0: none */
-    trace_control_lock(); /* who listens stays as it is meanwhile */
+    trace_control_lock();  /* who listens stays as it is meanwhile */
     pthread_mutex_lock(&engines.lock);
     engine->next = engines.first;
     engines.first = engine;
@@ -214,11 +214,11 @@ void probes_reset(struct engine *engine)
 /* One block being copied with its probes. */
 struct planting {
     struct engine *engine;
-    struct ir_block *ir;   /* new operations go here */
+    struct ir_block *ir;    /* new operations go here */
     const struct ir_op *op; /* the old ones */
     unsigned count, next;
     uint32_t mask;
-    uint64_t pc;      /* of the current instruction */
+    uint64_t pc; /* of the current instruction */
     uint32_t size;
     unsigned insn;
     unsigned words;   /* of the stream so far, at most */
@@ -226,6 +226,7 @@ struct planting {
     bool choices;     /* which records are made is not known beforehand */
     unsigned temps;   /* values used in this instruction, from TEMPS on */
     unsigned labels;  /* labels used in this instruction */
+    bool filters;     /* some rule of the set has one */
     struct engine_filter_place place;
 };
 
@@ -260,13 +261,16 @@ static enum engine_decision decide(struct planting *p, enum guest_probe probe, u
     };
     bool exact;
 
+    /* Not by who listens at this moment: blocks of the set stay for when it comes back. */
+    if (!p->filters)
+        return ENGINE_ALWAYS;
     p->place = (struct engine_filter_place){
         .event = events[probe],
         .space = p->engine->config.symbols,
         .pc = p->pc,
     };
-    return engine_filter_event(
-        __atomic_load_n(&events[probe]->subscriptions, __ATOMIC_ACQUIRE), &known, predicate, &exact);
+    return engine_filter_event(__atomic_load_n(&events[probe]->subscriptions, __ATOMIC_ACQUIRE),
+                               &known, predicate, &exact);
 }
 
 /* True if the event, all of whose arguments are known, is to be planted here. */
@@ -288,8 +292,8 @@ static unsigned constant_value(struct planting *p, uint64_t value)
     return op->out;
 }
 
-/* The value of an operand. `first` is the number of the value that temporary 0 is, `argument` that of
- * the one argument that predicates here can read. */
+/* The value of an operand. `first` is the number of the value that temporary 0 is, `argument` that
+ * of the one argument that predicates here can read. */
 static unsigned operand(struct planting *p, const struct engine_operand *o, unsigned first,
                         unsigned argument)
 {
@@ -399,8 +403,10 @@ static unsigned accesses_of(const struct native_insn *native, struct access acce
 
     if (operand && native->base != NATIVE_POOL && !(implicit & (NATIVE_MASKMOV | NATIVE_XLAT))) {
         /* PUSH and POP with a memory operand use the operand the other way around. */
-        bool reads = implicit & NATIVE_PUSH || (!(implicit & NATIVE_POP) && native->mem_access & NATIVE_READ);
-        bool writes = implicit & NATIVE_POP || (!(implicit & NATIVE_PUSH) && native->mem_access & NATIVE_WRITE);
+        bool reads = implicit & NATIVE_PUSH ||
+                     (!(implicit & NATIVE_POP) && native->mem_access & NATIVE_READ);
+        bool writes = implicit & NATIVE_POP ||
+                      (!(implicit & NATIVE_PUSH) && native->mem_access & NATIVE_WRITE);
 
         if (native->mem_access == 0)
             reads = writes = false;
@@ -681,7 +687,10 @@ bool probes_each_access(const struct engine *engine, uint32_t set)
 
 void probes_plant(struct engine *engine, struct ir_block *ir, uint32_t set)
 {
-    struct planting p = {.engine = engine, .ir = ir, .mask = engine->set_mask[set] & ~engine->set_counted[set]};
+    struct planting p = {.engine = engine,
+                         .ir = ir,
+                         .mask = engine->set_mask[set] & ~engine->set_counted[set],
+                         .filters = engine->set_filtered[set]};
     unsigned count = ir->op_count;
     struct trace_thread *holding;
 

@@ -2,21 +2,23 @@
  *
  * Guest probes: planted in blocks that are made while somebody listens.
  *
- * The set of probes that somebody listens to is part of a block's key, by a number: a vCPU that takes
- * up another set finds, or makes, other blocks, and the old ones stay for when the set comes back.
+ * The set of probes that somebody listens to is part of a block's key, by a number: a vCPU that
+ * takes up another set finds, or makes, other blocks, and the old ones stay for when the set comes
+ * back.
  *
  * A planted probe appends a record to the vCPU's stream buffer with plain stores: a word that says
  * which place in the code it is (the number of a struct probe_site), then what is only known then:
- * addresses, values, targets. Nothing is called. When the buffer is full, and whenever the vCPU leaves
- * translated code for a reason that can be seen in traces, its thread goes through the buffer and
- * hands each record to its listeners.
+ * addresses, values, targets. Nothing is called. When the buffer is full, and whenever the vCPU
+ * leaves translated code for a reason that can be seen in traces, its thread goes through the
+ * buffer and hands each record to its listeners.
  *
- *     | header | address |  header | header | address | value ... |     ^ state.stream     | guard page
+ *     | header | address |  header | header | address | value ... |     ^ state.stream     | guard
+ * page
  *
- * The header is IR_STREAM_HEADER: a first site, and how many follow it; their words come behind it in
- * order. In most blocks all records are one run with one header (host/x64/stream_run.c); where it is
- * not known beforehand which will be made, because a filter is asked or there are several ways, each
- * has its own.
+ * The header is IR_STREAM_HEADER: a first site, and how many follow it; their words come behind it
+ * in order. In most blocks all records are one run with one header (host/x64/stream_run.c); where
+ * it is not known beforehand which will be made, because a filter is asked or there are several
+ * ways, each has its own.
  *
  * A block begins with a store to where its last word could come to lie; that touches the guard page
  * if there is no room. The handler of the fault empties the buffer (firing probes is
@@ -33,14 +35,14 @@ struct ir_block;
 struct vcpu;
 
 /* Guest probes that are planted, as a set. Our name, and the event's. */
-#define GUEST_PROBES(_)                                                                            \
-    _(INSN, GUEST_INSN)                                                                            \
-    _(BLOCK, GUEST_BLOCK)                                                                          \
-    _(MEM_BEFORE, GUEST_MEM_BEFORE_EXEC)                                                           \
-    _(MEM_AFTER, GUEST_MEM_AFTER)                                                                  \
-    _(BRANCH, GUEST_BRANCH)                                                                        \
-    _(CALL, GUEST_CALL)                                                                            \
-    _(RET, GUEST_RET)                                                                              \
+#define GUEST_PROBES(_)                  \
+    _(INSN, GUEST_INSN)                  \
+    _(BLOCK, GUEST_BLOCK)                \
+    _(MEM_BEFORE, GUEST_MEM_BEFORE_EXEC) \
+    _(MEM_AFTER, GUEST_MEM_AFTER)        \
+    _(BRANCH, GUEST_BRANCH)              \
+    _(CALL, GUEST_CALL)                  \
+    _(RET, GUEST_RET)                    \
     _(EXEC_TB, EXEC_TB)
 
 enum guest_probe {

@@ -28,7 +28,7 @@ enum {
 
 /* How the block that comes next was reached. */
 struct arrival {
-    uint32_t site;  /* number of the site whose jump may be linked */
+    uint32_t site; /* number of the site whose jump may be linked */
     bool by_site;
     bool by_lookup; /* an indirect jump: the jump table wants it */
 };
@@ -145,8 +145,8 @@ static uint32_t wanted_set(struct vcpu *vcpu)
     return guest->single_step && guest->single_step(vcpu->state) ? set | SET_STEP : set;
 }
 
-/* Sets the entry, then looks whether somebody wants this thread to stop: see above. False: not now, or
- * the block is gone. */
+/* Sets the entry, then looks whether somebody wants this thread to stop: see above. False: not now,
+ * or the block is gone. */
 static bool set_out(struct vcpu *vcpu, const struct block *block, uint64_t *pc)
 {
     struct engine *engine = vcpu->engine;
@@ -174,7 +174,8 @@ static bool run_block(struct vcpu *vcpu, const struct block *block)
         return false;
     }
     engine->host->enter(&engine->glue);
-    /* Translated code may come back with sites and probes that other threads have made meanwhile. */
+    /* Translated code may come back with sites and probes that other threads have made meanwhile.
+     */
     (void)__atomic_load_n(&engine->by_code_count, __ATOMIC_ACQUIRE);
     if (vcpu->state->stream != vcpu->stream)
         stream_flush(vcpu);
@@ -205,45 +206,52 @@ static void helper_fault(struct vcpu *vcpu, const struct ir_fault *fault)
     }
 }
 
-/* A branch at `pc` has led to where no instruction can lie. */
-static bool undo_branch(struct vcpu *vcpu, uint64_t pc, bool ask)
+/* Whether the branch at `pc` has led to state.pc, where no instruction can lie. */
+static enum ir_led led_there(struct vcpu *vcpu, uint64_t pc, bool undo)
 {
     struct engine *engine = vcpu->engine;
     size_t first = PAGE - (pc & (PAGE - 1)), size;
     uint8_t bytes[BYTES_AHEAD];
     struct ir_fault fault;
+    enum ir_led led;
 
     size = guest_read_code(engine, pc, bytes, first, BYTES_AHEAD);
-    if (size == 0 || !engine->guest->undo_branch(engine->config.guest_config, vcpu->state, bytes,
-                                                 size, pc, ask, &fault))
-        return false;
-    if (!ask)
+    if (size == 0)
+        return IR_LED_NOT;
+    led = engine->guest->led_there(engine->config.guest_config, vcpu->state, bytes, size, pc, undo,
+                                   &fault);
+    if (undo && led != IR_LED_NOT)
         helper_fault(vcpu, &fault);
-    return true;
+    return led;
 }
 
-/* The one indirect branch among all that are translated that can have led to state.pc; false: there
- * are several, or none. Which one was executed is not recorded: that would cost every one a store. */
+/* The indirect branch that has led to state.pc: one that surely has, or the only one of all that
+ * are translated that may have. Which one was executed is not recorded: that would cost each a
+ * store. */
 static bool find_branch(struct vcpu *vcpu, uint64_t *pc)
 {
     struct engine *engine = vcpu->engine;
+    enum ir_led led = IR_LED_NOT;
     unsigned found = 0;
 
     pthread_mutex_lock(&engine->lock);
-    for (uint32_t i = 0; i < engine->by_code_count && found < 2; i++) {
+    for (uint32_t i = 0; i < engine->by_code_count && led != IR_LED_SURELY; i++) {
         const struct block *block = engine->by_code[i];
         uint64_t last;
 
         if (block->dead || block->insns == 0)
             continue;
         last = block->pc + block->insn[block->insns - 1];
-        if ((found == 0 || last != *pc) && undo_branch(vcpu, last, true)) {
-            *pc = last;
-            found++;
-        }
+        if (found > 0 && last == *pc)
+            continue;
+        led = led_there(vcpu, last, false);
+        if (led == IR_LED_NOT)
+            continue;
+        *pc = last;
+        found++;
     }
     pthread_mutex_unlock(&engine->lock);
-    return found == 1;
+    return found == 1 || led == IR_LED_SURELY;
 }
 
 /* There is no block at pc, and vcpu->fault says so: if no instruction can lie there, the fault is
@@ -256,7 +264,7 @@ static void blame_branch(struct vcpu *vcpu, const struct arrival *arrival)
     if (!guest->impossible_pc || !guest->impossible_pc(vcpu->state->pc) ||
         !(arrival->by_site || (arrival->by_lookup && find_branch(vcpu, &pc))))
         return;
-    if (undo_branch(vcpu, pc, false) && vcpu->engine->options.count)
+    if (led_there(vcpu, pc, true) != IR_LED_NOT && vcpu->engine->options.count)
         vcpu->counted[COUNTED_INSTRUCTIONS]--;
 }
 

@@ -2,14 +2,14 @@
  *
  * Host signals that interrupt translated code.
  *
- * A fault of a guest instruction: the side table says which instruction it is and which registers are
- * not in place; these are put back into the context, and the thread goes on at glue.redirect, which
- * stores everything and leaves.
+ * A fault of a guest instruction: the side table says which instruction it is and which registers
+ * are not in place; these are put back into the context, and the thread goes on at glue.redirect,
+ * which stores everything and leaves.
  *
  * An asynchronous signal, or a request to come out: at a boundary (exactly at the start of a guest
- * instruction) the same. Elsewhere, inside of what one guest instruction has become, the thread goes
- * on in single steps until it is at one; these are few, since only control transfers and probes are
- * more than one host instruction.
+ * instruction) the same. Elsewhere, inside of what one guest instruction has become, the thread
+ * goes on in single steps until it is at one; these are few, since only control transfers and
+ * probes are more than one host instruction.
  *
  * Everything here is async-signal-safe: it reads the tables without the lock.
  */
@@ -32,7 +32,8 @@ static bool in_cache(const struct engine *engine, uint64_t pc)
 /* In glue that is on its way in or out. The lookup is not: it may go on in translated code. */
 static bool in_glue(const struct engine *engine, uint64_t pc)
 {
-    return !(pc >= engine->glue.inside && pc < engine->glue.inside_end) && pc >= engine->glue.start && pc < engine->glue.end;
+    return !(pc >= engine->glue.inside && pc < engine->glue.inside_end) &&
+           pc >= engine->glue.start && pc < engine->glue.end;
 }
 
 /* Sends the thread to the engine, or towards the next boundary. `pc` is in the cache. */

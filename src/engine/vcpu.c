@@ -61,7 +61,8 @@ struct engine *engine_new(const struct engine_config *config, struct error *err)
     engine->site = reserve(sizeof(*engine->site) * engine->site_max);
     engine->arena = reserve(engine->arena_size);
     engine->count_slot = reserve(sizeof(*engine->count_slot) * COUNT_SLOTS);
-    if (!engine->waiting || !engine->count_slot || !engine->hash || !engine->by_code || !engine->site || !engine->arena) {
+    if (!engine->waiting || !engine->count_slot || !engine->hash || !engine->by_code ||
+        !engine->site || !engine->arena) {
         error_set(err, "no address space for the engine's tables: %s", strerror(errno));
         cache_free(engine);
         goto fail;

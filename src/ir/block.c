@@ -47,7 +47,8 @@ bool ir_block_insn(struct ir_block *block, unsigned length)
 {
     struct ir_insn *insn;
 
-    if (block->insn_count == IR_BLOCK_INSNS || block->op_count + IR_OPS_AN_INSN > IR_BLOCK_OPS / 2 ||
+    if (block->insn_count == IR_BLOCK_INSNS ||
+        block->op_count + IR_OPS_AN_INSN > IR_BLOCK_OPS / 2 ||
         block->native_count + 4 > IR_BLOCK_INSNS * 4 || block->bytes + length > IR_BLOCK_BYTES)
         return false;
     insn = &block->insn[block->insn_count++];

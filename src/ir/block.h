@@ -3,9 +3,9 @@
  * A block on its way from guest to host: operations in order, the decoded instructions they carry,
  * and the guest instructions they came from.
  *
- * The room ir is what guests and hosts meet in. Read in this order: ops.h (the operations), native.h
- * (a decoded instruction), this header, state.h (the state block), guest.h and host.h (what a guest
- * and a host offer), block.c, liveness.c, print.c.
+ * The room ir is what guests and hosts meet in. Read in this order: ops.h (the operations),
+ * native.h (a decoded instruction), this header, state.h (the state block), guest.h and host.h
+ * (what a guest and a host offer), block.c, liveness.c, print.c.
  *
  * A block is built by one thread and reused; nothing in it is allocated apart.
  */
@@ -35,11 +35,11 @@ struct ir_op {
     uint8_t cond; /* enum ir_cond; of JUMP_IF the condition code of the guest */
     uint8_t out;  /* temporary */
     uint8_t in[2];
-    uint8_t insn;        /* guest instruction: index into insn[] */
-    bool flags_live;     /* liveness.c: the flags' value before this operation is wanted later */
-    uint16_t gpr_free;   /* liveness.c: registers whose value before it is not */
-    uint16_t native;     /* index into native[] */
-    uint32_t reg;        /* see ops.h */
+    uint8_t insn;      /* guest instruction: index into insn[] */
+    bool flags_live;   /* liveness.c: the flags' value before this operation is wanted later */
+    uint16_t gpr_free; /* liveness.c: registers whose value before it is not */
+    uint16_t native;   /* index into native[] */
+    uint32_t reg;      /* see ops.h */
     uint64_t imm;
 };
 
@@ -62,8 +62,8 @@ struct ir_block {
     bool ends_at_stores;  /* wanted: the block ends behind an instruction that stores, which may
                              have changed the next */
     unsigned anchor_count;
-    bool indirect_entry;  /* wanted: an entry for indirect jumps, in front */
-    bool falls_through;   /* the last JUMP goes to the block that is emitted next */
+    bool indirect_entry;   /* wanted: an entry for indirect jumps, in front */
+    bool falls_through;    /* the last JUMP goes to the block that is emitted next */
     const uint8_t *source; /* the guest bytes, for CHECK_CODE */
     struct ir_insn insn[IR_BLOCK_INSNS];
     struct ir_op op[IR_BLOCK_OPS];

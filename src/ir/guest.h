@@ -31,6 +31,13 @@ enum ir_translated {
     IR_SHORT,      /* the first instruction goes on behind `size` bytes */
 };
 
+/* Whether a branch has led to state.pc. */
+enum ir_led {
+    IR_LED_NOT,
+    IR_LED_MAYBE,
+    IR_LED_SURELY, /* there is more to tell by than the target */
+};
+
 struct ir_guest {
     const char *name;
     size_t state_size;
@@ -52,11 +59,11 @@ struct ir_guest {
      * NULL: there is no such place. */
     bool (*impossible_pc)(uint64_t pc);
 
-    /* state.pc is such a place: takes back what the branch at `pc` did, which led there; state.pc
-     * is `pc` then, and `fault` what it raised. False: that is no branch that can have led there.
-     * `ask`: only tells, and changes nothing. NULL if impossible_pc is. */
-    bool (*undo_branch)(const void *config, void *state, const uint8_t *bytes, size_t size,
-                        uint64_t pc, bool ask, struct ir_fault *fault);
+    /* state.pc is such a place: whether the branch at `pc` can have led there. If `undo`, takes
+     * back what it did: state.pc is `pc` then, and `fault` what it raised. NULL if impossible_pc
+     * is. */
+    enum ir_led (*led_there)(const void *config, void *state, const uint8_t *bytes, size_t size,
+                             uint64_t pc, bool undo, struct ir_fault *fault);
 
     /* A system call instruction has been executed: its effects on registers (x86: RCX, R11). */
     void (*syscall)(void *state);

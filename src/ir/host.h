@@ -21,29 +21,29 @@
 /* A place where translated code leaves for the engine, or jumps to a block that may not exist yet.
  * Sites are numbered through by the engine; emitted code stores the number in state.exit_arg. */
 struct ir_site {
-    uint8_t cause;    /* enum ir_exit */
-    uint8_t insn;     /* guest instruction of the block */
-    uint16_t block;   /* which block of the group */
-    uint32_t patch;   /* LINK: offset of the jump's displacement in the code */
-    uint32_t stub;    /* offset of the stub that the displacement leads to while there is no link */
-    uint64_t target;  /* LINK: guest pc; else the argument of EXIT */
+    uint8_t cause;   /* enum ir_exit */
+    uint8_t insn;    /* guest instruction of the block */
+    uint16_t block;  /* which block of the group */
+    uint32_t patch;  /* LINK: offset of the jump's displacement in the code */
+    uint32_t stub;   /* offset of the stub that the displacement leads to while there is no link */
+    uint64_t target; /* LINK: guest pc; else the argument of EXIT */
 };
 
 enum ir_point_flag {
-    IR_POINT_BOUNDARY = 1, /* exactly here the state is whole and `insn` has not begun */
-    IR_POINT_FLAGS = 2,    /* the guest's flags are in the state block (host's own form) */
-    IR_POINT_COLD = 4,     /* not guest code any more: stubs */
-    IR_POINT_FETCH = 16,   /* reads the source bytes: a fault here is one of fetching them */
+    IR_POINT_BOUNDARY = 1,    /* exactly here the state is whole and `insn` has not begun */
+    IR_POINT_FLAGS = 2,       /* the guest's flags are in the state block (host's own form) */
+    IR_POINT_COLD = 4,        /* not guest code any more: stubs */
+    IR_POINT_FETCH = 16,      /* reads the source bytes: a fault here is one of fetching them */
     IR_POINT_BASE_ADDED = 32, /* the host's own: an address register has a segment's base added */
-    IR_POINT_STREAM = 8,   /* STREAM_OPEN: to be done again from here when there is room */
+    IR_POINT_STREAM = 8,      /* STREAM_OPEN: to be done again from here when there is room */
 };
 
 /* The side table: from `host` (offset in the code) up to the next point. */
 struct ir_point {
     uint32_t host;
-    uint16_t saved; /* registers whose guest value is in state.reg, a set */
-    uint8_t insn;   /* guest instruction of the block */
-    uint8_t flags;  /* enum ir_point_flag */
+    uint16_t saved;          /* registers whose guest value is in state.reg, a set */
+    uint8_t insn;            /* guest instruction of the block */
+    uint8_t flags;           /* enum ir_point_flag */
     uint16_t records, words; /* of a run of stream records: so far, and not yet in state.stream */
     uint16_t begun; /* at a boundary: records so far without those of the instruction itself */
 };
@@ -53,10 +53,10 @@ struct ir_point {
 enum { IR_STREAM_RECORDS_MAX = 2047 }; /* so that the header is a positive 32-bit number */
 
 struct ir_entry {
-    uint32_t start;        /* offset of the block's code, indirect entry included */
-    uint32_t entry;        /* direct entry */
-    uint32_t indirect;     /* indirect entry; 0: none */
-    uint32_t end;          /* of the hot part */
+    uint32_t start;         /* offset of the block's code, indirect entry included */
+    uint32_t entry;         /* direct entry */
+    uint32_t indirect;      /* indirect entry; 0: none */
+    uint32_t end;           /* of the hot part */
     uint32_t point, points; /* first and number */
 };
 
@@ -89,13 +89,13 @@ struct ir_code {
 
 /* Addresses of the glue, the code that every engine's cache begins with. */
 struct ir_glue {
-    uint64_t start, end;   /* all of it */
-    uint64_t enter, enter_end; /* the part that goes in */
-    uint64_t leave;        /* stubs jump here */
-    uint64_t empty;        /* what empty places of the jump table hold */
-    uint64_t lookup;       /* where indirect entries go that were not meant */
+    uint64_t start, end;         /* all of it */
+    uint64_t enter, enter_end;   /* the part that goes in */
+    uint64_t leave;              /* stubs jump here */
+    uint64_t empty;              /* what empty places of the jump table hold */
+    uint64_t lookup;             /* where indirect entries go that were not meant */
     uint64_t inside, inside_end; /* the part of the lookup that goes on in translated code */
-    uint64_t redirect;     /* where a signal handler sends an interrupted thread */
+    uint64_t redirect;           /* where a signal handler sends an interrupted thread */
 };
 
 /* What a handler of host signals looks like. */
@@ -123,8 +123,9 @@ struct ir_host {
      * executed address. One store; other threads may be running the jump. */
     void (*patch)(uint8_t *patch, uint64_t exec, uint64_t target);
 
-    /* Prepares the state block of a thread, and makes it the calling thread's. `handler` is what the
-     * entry of signal handlers calls on this thread. A NULL state: the thread has none any more. */
+    /* Prepares the state block of a thread, and makes it the calling thread's. `handler` is what
+     * the entry of signal handlers calls on this thread. A NULL state: the thread has none any
+     * more. */
     void (*bind)(struct ir_state *state, ir_handler_fn *handler);
 
     /* Where enter() goes: an executed address. May be set again by a signal handler on the same

@@ -2,10 +2,10 @@
  *
  * Liveness of flags and registers, backward over one block.
  *
- * At the block's exits everything is live. An instruction that may fault reads everything too, since
- * a fault hands the guest its exact state; so a value is dead only where it is overwritten before
- * anything can look, by a signal or otherwise. Operations that may leave the block for the engine, and
- * come again to other code (STREAM_OPEN, CHECK_CODE), read everything too.
+ * At the block's exits everything is live. An instruction that may fault reads everything too,
+ * since a fault hands the guest its exact state; so a value is dead only where it is overwritten
+ * before anything can look, by a signal or otherwise. Operations that may leave the block for the
+ * engine, and come again to other code (STREAM_OPEN, CHECK_CODE), read everything too.
  */
 #include "ir/block.h"
 
@@ -43,14 +43,10 @@ void ir_liveness(struct ir_block *block, bool keep)
         struct ir_op *op = &block->op[i];
 
         switch (op->op) {
-        case IR_NATIVE:
-            through_native(&live, &block->native[op->native]);
-            break;
+        case IR_NATIVE: through_native(&live, &block->native[op->native]); break;
         case IR_GET: live.gpr |= 1u << (op->reg & 15); break;
         case IR_ADDRESS:
-        case IR_STREAM_ADDRESS:
-            live.gpr |= block->native[op->native].gpr_read;
-            break;
+        case IR_STREAM_ADDRESS: live.gpr |= block->native[op->native].gpr_read; break;
         case IR_LOAD:
         case IR_STORE:
         case IR_TARGET:
@@ -63,11 +59,8 @@ void ir_liveness(struct ir_block *block, bool keep)
         case IR_CHECK_CODE:
         case IR_ANCHOR:
         case IR_ANCHOR_JUMP:
-        case IR_EXIT:
-            live = (struct live){NATIVE_ARITH | NATIVE_DF, 0xffff};
-            break;
-        default:
-            break;
+        case IR_EXIT: live = (struct live){NATIVE_ARITH | NATIVE_DF, 0xffff}; break;
+        default: break;
         }
         op->flags_live = keep || (live.flags & NATIVE_ARITH);
         op->gpr_free = keep ? 0 : (uint16_t)~live.gpr;

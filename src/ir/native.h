@@ -5,8 +5,9 @@
  * instruction again, with other registers where the homes of the guest's differ and with another
  * memory operand where addresses do.
  *
- * What is in it is meaning, not bytes: redundant prefixes are gone, and a field that the instruction
- * does not have is 0. So the host emits one canonical encoding (Intel SDM vol. 2, chapter 2).
+ * What is in it is meaning, not bytes: redundant prefixes are gone, and a field that the
+ * instruction does not have is 0. So the host emits one canonical encoding (Intel SDM vol. 2,
+ * chapter 2).
  */
 #ifndef IR_NATIVE_H
 #define IR_NATIVE_H
@@ -59,31 +60,31 @@ enum native_access {
 /* Memory that the instruction touches beside, or instead of, the operand of its modrm byte. Each
  * member is one access; `mem_size` is the size of one. */
 enum native_implicit {
-    NATIVE_PUSH = 1,        /* write at RSP - mem_size, then RSP goes there */
-    NATIVE_POP = 2,         /* read at RSP, then RSP goes up */
-    NATIVE_STRING_SI = 4,   /* read at segment:RSI */
-    NATIVE_STRING_DI_R = 8, /* read at ES:RDI */
+    NATIVE_PUSH = 1,         /* write at RSP - mem_size, then RSP goes there */
+    NATIVE_POP = 2,          /* read at RSP, then RSP goes up */
+    NATIVE_STRING_SI = 4,    /* read at segment:RSI */
+    NATIVE_STRING_DI_R = 8,  /* read at ES:RDI */
     NATIVE_STRING_DI_W = 16, /* write at ES:RDI */
-    NATIVE_MOFFS = 32,      /* the address is `imm` (A0 to A3); read or write as mem_access says */
-    NATIVE_XLAT = 64,       /* read at segment:RBX+AL */
-    NATIVE_MASKMOV = 128,   /* write of 8 or 16 bytes under a mask at segment:RDI */
-    NATIVE_OTHER = 256,     /* something else (ENTER, far transfers, gathers): ask the row */
-    NATIVE_FRAME = 512,     /* with OTHER: LEAVE, a read at RBP */
+    NATIVE_MOFFS = 32,       /* the address is `imm` (A0 to A3); read or write as mem_access says */
+    NATIVE_XLAT = 64,        /* read at segment:RBX+AL */
+    NATIVE_MASKMOV = 128,    /* write of 8 or 16 bytes under a mask at segment:RDI */
+    NATIVE_OTHER = 256,      /* something else (ENTER, far transfers, gathers): ask the row */
+    NATIVE_FRAME = 512,      /* with OTHER: LEAVE, a read at RBP */
 };
 
 enum native_attribute {
-    NATIVE_REG_GPR = 1 << 0,      /* modrm.reg is a general register (else vector, x87, opcode...) */
-    NATIVE_RM_GPR = 1 << 1,       /* modrm.rm, when a register, is a general one */
-    NATIVE_V_GPR = 1 << 2,        /* VEX.vvvv is a general register */
-    NATIVE_OPCODE_REG = 1 << 3,   /* the low 3 bits of the opcode (and REX.B) name the general
-                                     register `rm`; `opcode` has these bits 0 */
-    NATIVE_REG_BYTE = 1 << 4,     /* modrm.reg is a byte register: without `rex`, 4 to 7 are AH to BH */
-    NATIVE_RM_BYTE = 1 << 5,      /* the same for modrm.rm, or for the register in the opcode */
-    NATIVE_VSIB = 1 << 6,         /* the index register is a vector register */
-    NATIVE_MAY_FAULT = 1 << 7,    /* can raise an exception: memory, divide, SIMD, privilege... */
-    NATIVE_X87 = 1 << 8,          /* uses the x87 unit or MMX */
-    NATIVE_VECTOR = 1 << 9,       /* uses XMM, YMM or MXCSR */
-    NATIVE_REP = 1 << 10,         /* string instruction with F3 or F2 in `prefix` */
+    NATIVE_REG_GPR = 1 << 0,    /* modrm.reg is a general register (else vector, x87, opcode...) */
+    NATIVE_RM_GPR = 1 << 1,     /* modrm.rm, when a register, is a general one */
+    NATIVE_V_GPR = 1 << 2,      /* VEX.vvvv is a general register */
+    NATIVE_OPCODE_REG = 1 << 3, /* the low 3 bits of the opcode (and REX.B) name the general
+                                   register `rm`; `opcode` has these bits 0 */
+    NATIVE_REG_BYTE = 1 << 4, /* modrm.reg is a byte register: without `rex`, 4 to 7 are AH to BH */
+    NATIVE_RM_BYTE = 1 << 5,  /* the same for modrm.rm, or for the register in the opcode */
+    NATIVE_VSIB = 1 << 6,     /* the index register is a vector register */
+    NATIVE_MAY_FAULT = 1 << 7, /* can raise an exception: memory, divide, SIMD, privilege... */
+    NATIVE_X87 = 1 << 8,       /* uses the x87 unit or MMX */
+    NATIVE_VECTOR = 1 << 9,    /* uses XMM, YMM or MXCSR */
+    NATIVE_REP = 1 << 10,      /* string instruction with F3 or F2 in `prefix` */
     NATIVE_SERIALIZES_CODE = 1 << 11, /* the block ends behind it (CPUID, IRET and the like) */
 };
 
@@ -121,17 +122,17 @@ struct native_insn {
     uint64_t imm;     /* sign-extended */
 
     /* What it does, from the row and the operands. */
-    uint8_t mem_access;      /* enum native_access, a set; 0: no memory */
-    uint8_t opsize;          /* operand size in bytes: 1, 2, 4, 8 for general registers */
-    uint16_t mem_size;       /* bytes of the memory operand (one element of a string) */
-    uint16_t mem_implicit;   /* enum native_implicit */
-    uint16_t attributes;     /* enum native_attribute */
-    uint16_t gpr_read;       /* general registers read, a set of 1 << number; addresses included */
-    uint16_t gpr_written;    /* written, wholly or in part */
-    uint16_t gpr_killed;     /* written in all 64 bits, always: the old value is gone */
-    uint16_t flags_read;     /* enum native_flag, sets */
-    uint16_t flags_written;  /* always given a defined value */
-    uint16_t flags_may;      /* given one, or left alone (shift by a count that may be 0) */
+    uint8_t mem_access;       /* enum native_access, a set; 0: no memory */
+    uint8_t opsize;           /* operand size in bytes: 1, 2, 4, 8 for general registers */
+    uint16_t mem_size;        /* bytes of the memory operand (one element of a string) */
+    uint16_t mem_implicit;    /* enum native_implicit */
+    uint16_t attributes;      /* enum native_attribute */
+    uint16_t gpr_read;        /* general registers read, a set of 1 << number; addresses included */
+    uint16_t gpr_written;     /* written, wholly or in part */
+    uint16_t gpr_killed;      /* written in all 64 bits, always: the old value is gone */
+    uint16_t flags_read;      /* enum native_flag, sets */
+    uint16_t flags_written;   /* always given a defined value */
+    uint16_t flags_may;       /* given one, or left alone (shift by a count that may be 0) */
     uint16_t flags_undefined; /* left undefined by the manual (the host's result is kept) */
 };
 

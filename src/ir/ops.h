@@ -11,12 +11,12 @@
 #define IR_OPS_H
 
 enum ir_op_flag {
-    IR_PURE = 1,       /* only makes its output; may be dropped when nobody reads it */
-    IR_ENDS = 2,       /* ends the block */
-    IR_LEAVES = 4,     /* may leave translated code or the block */
-    IR_MEMORY = 8,     /* touches guest memory, may fault */
-    IR_CLOBBERS = 16,  /* a host may change the arithmetic flags for it */
-    IR_MARK = 32,      /* makes no code by itself */
+    IR_PURE = 1,      /* only makes its output; may be dropped when nobody reads it */
+    IR_ENDS = 2,      /* ends the block */
+    IR_LEAVES = 4,    /* may leave translated code or the block */
+    IR_MEMORY = 8,    /* touches guest memory, may fault */
+    IR_CLOBBERS = 16, /* a host may change the arithmetic flags for it */
+    IR_MARK = 32,     /* makes no code by itself */
 };
 
 /* clang-format off */
@@ -111,7 +111,8 @@ enum ir_access {
 /* What an ANCHOR is. */
 enum ir_anchor_kind {
     IR_ANCHOR_PLACE, /* only where jumps lead */
-    IR_ANCHOR_AGAIN, /* here the state is that of the instruction's beginning: it may be interrupted */
+    IR_ANCHOR_AGAIN, /* here the state is that of the instruction's beginning: it may be interrupted
+                      */
 };
 
 /* When an ANCHOR_JUMP jumps. */

@@ -11,9 +11,10 @@
 #include "base/strbuf.h"
 #include "ir/block.h"
 
-static const char *const conditions[] = {"eq", "ne", "ltu", "geu", "leu",
+static const char *const conditions[] = {"eq",  "ne",  "ltu", "geu", "leu",
                                          "gtu", "lts", "ges", "les", "gts"};
-static const char *const accesses[] = {"operand", "push", "pop", "source", "destination", "table", "frame"};
+static const char *const accesses[] = {"operand",     "push",  "pop",  "source",
+                                       "destination", "table", "frame"};
 static const char *const kinds[] = {"end", "jump", "call", "ret", "not-taken"};
 
 static void print_native(const struct native_insn *native, struct strbuf *text)
@@ -27,10 +28,9 @@ static void print_native(const struct native_insn *native, struct strbuf *text)
         native->base != NATIVE_NONE)
         strbuf_printf(text, " [0x%lx]", (unsigned long)native->address);
     else if (native->modrm == NATIVE_MODRM_MEM)
-        strbuf_printf(text, " [base=%d index=%d*%u %+d]",
-                      native->base == NATIVE_NONE ? -1 : native->base,
-                      native->index == NATIVE_NONE ? -1 : native->index, native->scale,
-                      native->disp);
+        strbuf_printf(
+            text, " [base=%d index=%d*%u %+d]", native->base == NATIVE_NONE ? -1 : native->base,
+            native->index == NATIVE_NONE ? -1 : native->index, native->scale, native->disp);
     if (native->imm_size)
         strbuf_printf(text, " $0x%lx", (unsigned long)native->imm);
 }
@@ -65,8 +65,8 @@ static void print_rest(const struct ir_block *block, const struct ir_op *op, str
     case IR_STREAM_MEMORY:
     case IR_STREAM_SKIP:
     case IR_JUMP_LOOP:
-        strbuf_printf(text, "%s $0x%lx",
-                      ir_op_outputs(op->op) || ir_op_inputs(op->op) ? "," : "", imm);
+        strbuf_printf(text, "%s $0x%lx", ir_op_outputs(op->op) || ir_op_inputs(op->op) ? "," : "",
+                      imm);
         break;
     default: break;
     }

@@ -24,8 +24,8 @@ enum {
     IR_STATE_HOST_WORDS = 32,
     IR_STATE_VECTOR_BYTES = 2752, /* an XSAVE image in standard form with x87, SSE, AVX (832), room
                                      for what later guests need */
-    IR_STATE_SIZE = 16384,        /* bytes that a CPU record may take: the jump table is behind it */
-    IR_JUMP_BITS = 16,            /* the jump table: 2^16 code addresses, index = low bits of pc */
+    IR_STATE_SIZE = 16384, /* bytes that a CPU record may take: the jump table is behind it */
+    IR_JUMP_BITS = 16,     /* the jump table: 2^16 code addresses, index = low bits of pc */
     /* The second table, for what shares a place in the first: struct ir_second by a hash of pc. */
     IR_SECOND_AT = IR_STATE_SIZE + (8 << IR_JUMP_BITS),
     IR_SECOND_BITS = 16,
@@ -35,8 +35,7 @@ enum {
 /* A place of the second table. Empty places are 0. */
 struct ir_second {
     uint64_t tag;  /* -pc - 1 */
-    uint64_t exec; /* direct entry; stays when the tag is cleared, since somebody may just have read
-                      the tag */
+    uint64_t exec; /* direct entry */
 };
 
 /* Why translated code was left; `exit_arg` beside it. */
@@ -56,15 +55,17 @@ enum ir_exit {
 struct ir_state {
     uint64_t reg[IR_STATE_REGISTERS]; /* the guest's general registers, in its own numbering */
     uint64_t pc;
-    uint64_t flags; /* RFLAGS for x86: arithmetic flags and DF; system flags are the guest's affair */
-    uint64_t thread_base; /* the segment base or thread pointer that the host keeps in hardware: FS */
-    uint64_t other_base;  /* the guest's GS base in one-to-one mode: added by emitted code */
+    uint64_t
+        flags; /* RFLAGS for x86: arithmetic flags and DF; system flags are the guest's affair */
+    uint64_t
+        thread_base; /* the segment base or thread pointer that the host keeps in hardware: FS */
+    uint64_t other_base; /* the guest's GS base in one-to-one mode: added by emitted code */
 
     void *owner;       /* the engine's vCPU */
     uint32_t exit;     /* enum ir_exit */
     uint32_t exit_arg; /* written by the exit stub */
 
-    uint64_t temp[48];         /* of emitted code: values of generic operations */
+    uint64_t temp[48]; /* of emitted code: values of generic operations */
 
     uint64_t *stream; /* next word of the stream buffer (engine/stream.c) */
 

@@ -73,8 +73,8 @@ void trace_group_register(struct trace_group *group);
  * handlers. */
 void trace_fire(struct trace_event *event, const uint64_t *values);
 
-/* Time of the records that the calling thread makes, nanoseconds of the monotonic clock; 0: the clock
- * is read for each. For whoever fires many probes at once, later than they happened. */
+/* Time of the records that the calling thread makes, nanoseconds of the monotonic clock; 0: the
+ * clock is read for each. For whoever fires many probes at once, later than they happened. */
 extern _Thread_local uint64_t trace_batch_time __attribute__((tls_model("initial-exec")));
 
 /* QEMU's names for asking about an event: trace_event_get_state(TRACE_FOO) is true when it is

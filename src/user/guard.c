@@ -12,8 +12,8 @@
  * always compare. */
 #include <sys/mman.h>
 
-#include "user/internal.h"
 #include "user/access.h"
+#include "user/internal.h"
 #include "user/memory.h"
 #include "user/watch.h"
 

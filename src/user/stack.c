@@ -24,7 +24,7 @@
 #define STACK_MAX  (1024 * MIB) /* of a limit that says nothing, or too much */
 #define STACK_MIN  (128 * (MIB >> 10))
 #define STACK_ROOM (1024 * MIB) /* of addresses, for when the limit is raised */
-#define GUARD      MIB /* never mapped, below; the kernel keeps as much */
+#define GUARD      MIB          /* never mapped, below; the kernel keeps as much */
 #define PAGE_UP(x) (((x) + USER_PAGE - 1) & -(uint64_t)USER_PAGE)
 
 enum { RANDOM_BYTES = 16, HWCAP2_FSGSBASE = 2, SIGNAL_FRAME_DEFAULT = 2048 };

@@ -867,7 +867,7 @@ static void test_meaning(void **state)
         {"0f ae 00", A, 0, 0, 512, 0, NATIVE_WRITE},              /* fxsave */
         {"0f ae 20", A | D, 0, 0, 0, NATIVE_OTHER, NATIVE_WRITE}, /* xsave */
         {"66 0f f7 c1", DI, 0, 0, 16, NATIVE_MASKMOV, NATIVE_WRITE},
-        {"0f 18 08", A, 0, 0, 0, 0, 0},                             /* prefetcht0 */
+        {"0f 18 08", A, 0, 0, 0, 0, 0},                                            /* prefetcht0 */
         {"c9", BP, SP | BP, SP | BP, 8, NATIVE_OTHER | NATIVE_FRAME, NATIVE_READ}, /* leave */
     };
     struct x86_insn insn;

@@ -34,8 +34,8 @@ static bool operand_leads(struct x86_cpu *cpu, const struct x86_insn *insn, uint
 }
 
 /* What the branch has added to RSP; false: it cannot have led there. */
-static bool led_there(struct x86_cpu *cpu, const struct x86_insn *insn, uint64_t target,
-                      int64_t *moved)
+static bool can_have_led(struct x86_cpu *cpu, const struct x86_insn *insn, uint64_t target,
+                         int64_t *moved)
 {
     uint64_t *rsp = &cpu->state.reg[X86_RSP], back = insn->pc + insn->length;
     bool leads;
@@ -62,8 +62,8 @@ static bool led_there(struct x86_cpu *cpu, const struct x86_insn *insn, uint64_t
     }
 }
 
-bool x86_undo_branch(const void *config, void *state, const uint8_t *bytes, size_t size,
-                     uint64_t pc, bool ask, struct ir_fault *fault)
+enum ir_led x86_led_there(const void *config, void *state, const uint8_t *bytes, size_t size,
+                          uint64_t pc, bool undo, struct ir_fault *fault)
 {
     const struct x86_model *model = config;
     struct x86_cpu *cpu = state;
@@ -71,14 +71,14 @@ bool x86_undo_branch(const void *config, void *state, const uint8_t *bytes, size
     int64_t moved;
 
     if (x86_decode(X86_MODE_64, &model->features, bytes, size, pc, &insn) != X86_DECODE_OK ||
-        !led_there(cpu, &insn, cpu->state.pc, &moved))
-        return false;
-    if (ask)
-        return true;
+        !can_have_led(cpu, &insn, cpu->state.pc, &moved))
+        return IR_LED_NOT;
+    if (!undo) /* a call is known by the return address too */
+        return insn.lowering == X86_LOWER_CALL_R ? IR_LED_SURELY : IR_LED_MAYBE;
     cpu->state.reg[X86_RSP] -= (uint64_t)moved;
     if (insn.lowering == X86_LOWER_LOOP && insn.native.opcode <= LOOP_LAST)
         cpu->state.reg[X86_RCX]++;
     cpu->state.pc = pc;
     *fault = (struct ir_fault){.vector = X86_VECTOR_GP};
-    return true;
+    return IR_LED_SURELY;
 }

@@ -14,7 +14,7 @@ extern const struct ir_guest x86_guest;
 enum ir_translated x86_translate(const void *config, struct ir_block *block, const uint8_t *bytes,
                                  size_t size, unsigned limit);
 bool x86_impossible_pc(uint64_t pc);
-bool x86_undo_branch(const void *config, void *state, const uint8_t *bytes, size_t size,
-                     uint64_t pc, bool ask, struct ir_fault *fault);
+enum ir_led x86_led_there(const void *config, void *state, const uint8_t *bytes, size_t size,
+                          uint64_t pc, bool undo, struct ir_fault *fault);
 
 #endif

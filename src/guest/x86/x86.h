@@ -3,7 +3,8 @@
  * The x86 guest: state, decoder, translation.
  *
  * Read in this order: this header (state and decoded instruction), opcodes*.def (the tables; how to
- * read a row is told in rows.h), decode.c, cpuid.h (models, CPUID), translate.c (instruction to IR).
+ * read a row is told in rows.h), decode.c, cpuid.h (models, CPUID), translate.c (instruction to
+ * IR).
  */
 #ifndef GUEST_X86_X86_H
 #define GUEST_X86_X86_H
@@ -88,35 +89,35 @@ enum x86_mode {
 
 /* How an instruction is translated. NATIVE: the host executes it as it is. All others have a case
  * in translate.c. A row names one; new ones are added here. */
-#define X86_LOWERINGS(_)                                                                           \
-    _(NATIVE)     /* re-encoded */                                                                 \
-    _(JCC)        /* Jcc rel: condition in the low 4 bits of the opcode */                         \
-    _(LOOP)       /* LOOPNE, LOOPE, LOOP, JRCXZ: E0 to E3 */                                       \
-    _(JMP)        /* JMP rel */                                                                    \
-    _(CALL)       /* CALL rel */                                                                   \
-    _(JMP_R)      /* JMP r/m */                                                                    \
-    _(CALL_R)     /* CALL r/m */                                                                   \
-    _(RET)        /* RET, RET imm16 */                                                             \
-    _(FAR)        /* far JMP, CALL, RET through a descriptor */                                    \
-    _(IRET)       /* IRET */                                                                       \
-    _(SYSCALL)    /* SYSCALL */                                                                    \
-    _(SYSENTER)   /* SYSENTER */                                                                   \
-    _(INT)        /* INT n */                                                                      \
-    _(INT3)       /* INT3, and INT1 */                                                             \
-    _(UD)         /* UD0, UD1, UD2: always undefined */                                            \
-    _(CPUID)      /* CPUID */                                                                      \
-    _(XGETBV)     /* XGETBV */                                                                     \
-    _(XSAVE)      /* XSAVE, XSAVEC, XSAVEOPT and 64-bit forms */                                   \
-    _(XRSTOR)     /* XRSTOR, XRSTOR64 */                                                           \
-    _(FXSAVE)     /* FXSAVE: stores FIP and FDP */                                                 \
-    _(FNSTENV)    /* FNSTENV, FNSAVE: store FIP and FDP */                                         \
-    _(PUSHF)      /* PUSHF */                                                                      \
-    _(POPF)       /* POPF */                                                                       \
-    _(MOV_TO_SEG) /* MOV Sreg, r/m; POP FS, GS; LFS, LGS, LSS */                                   \
-    _(MOV_SEG)    /* MOV r/m, Sreg; PUSH FS, GS */                                                 \
-    _(SEG_BASE)   /* RDFSBASE, RDGSBASE, WRFSBASE, WRGSBASE */                                     \
-    _(RDTSC)      /* RDTSC, RDTSCP, RDPID */                                                       \
-    _(RANDOM)     /* RDRAND, RDSEED */                                                             \
+#define X86_LOWERINGS(_)                                                   \
+    _(NATIVE)     /* re-encoded */                                         \
+    _(JCC)        /* Jcc rel: condition in the low 4 bits of the opcode */ \
+    _(LOOP)       /* LOOPNE, LOOPE, LOOP, JRCXZ: E0 to E3 */               \
+    _(JMP)        /* JMP rel */                                            \
+    _(CALL)       /* CALL rel */                                           \
+    _(JMP_R)      /* JMP r/m */                                            \
+    _(CALL_R)     /* CALL r/m */                                           \
+    _(RET)        /* RET, RET imm16 */                                     \
+    _(FAR)        /* far JMP, CALL, RET through a descriptor */            \
+    _(IRET)       /* IRET */                                               \
+    _(SYSCALL)    /* SYSCALL */                                            \
+    _(SYSENTER)   /* SYSENTER */                                           \
+    _(INT)        /* INT n */                                              \
+    _(INT3)       /* INT3, and INT1 */                                     \
+    _(UD)         /* UD0, UD1, UD2: always undefined */                    \
+    _(CPUID)      /* CPUID */                                              \
+    _(XGETBV)     /* XGETBV */                                             \
+    _(XSAVE)      /* XSAVE, XSAVEC, XSAVEOPT and 64-bit forms */           \
+    _(XRSTOR)     /* XRSTOR, XRSTOR64 */                                   \
+    _(FXSAVE)     /* FXSAVE: stores FIP and FDP */                         \
+    _(FNSTENV)    /* FNSTENV, FNSAVE: store FIP and FDP */                 \
+    _(PUSHF)      /* PUSHF */                                              \
+    _(POPF)       /* POPF */                                               \
+    _(MOV_TO_SEG) /* MOV Sreg, r/m; POP FS, GS; LFS, LGS, LSS */           \
+    _(MOV_SEG)    /* MOV r/m, Sreg; PUSH FS, GS */                         \
+    _(SEG_BASE)   /* RDFSBASE, RDGSBASE, WRFSBASE, WRGSBASE */             \
+    _(RDTSC)      /* RDTSC, RDTSCP, RDPID */                               \
+    _(RANDOM)     /* RDRAND, RDSEED */                                     \
     _(PRIVILEGED) /* #GP outside CPL 0: HLT, MOV CR, IN and OUT without right, and so on */
 
 enum x86_lowering {
@@ -145,11 +146,11 @@ enum x86_decode {
     X86_DECODE_TOO_LONG,  /* more than 15 bytes: #GP */
 };
 
-/* Decodes the instruction at `bytes`, of which `size` may be read, and which lies at `pc`. Forms that
- * the manual forbids (LOCK without a memory destination, VEX with 66, reserved extensions, registers
- * that must differ) are UNDEFINED. `features`: an instruction that needs one that is not there is
- * UNDEFINED, or is what its encoding means without it (LZCNT: BSR; TZCNT: BSF; ENDBR: NOP); NULL: all
- * are there. Pure; any thread. */
+/* Decodes the instruction at `bytes`, of which `size` may be read, and which lies at `pc`. Forms
+ * that the manual forbids (LOCK without a memory destination, VEX with 66, reserved extensions,
+ * registers that must differ) are UNDEFINED. `features`: an instruction that needs one that is not
+ * there is UNDEFINED, or is what its encoding means without it (LZCNT: BSR; TZCNT: BSF; ENDBR:
+ * NOP); NULL: all are there. Pure; any thread. */
 enum x86_decode x86_decode(enum x86_mode mode, const struct x86_features *features,
                            const uint8_t *bytes, size_t size, uint64_t pc, struct x86_insn *insn);
 

@@ -12,8 +12,8 @@
  *     mov rax, -pc ; lea rcx, [rcx+rax] ; jrcxz +5 ; jmp glue.lookup
  *     mov rax, gs:[reg.rax] ; mov rcx, gs:[reg.rcx]
  *
- * No flag is touched on the way, so returns and indirect calls need no saving of flags. Empty places
- * of the table lead to the same glue.
+ * No flag is touched on the way, so returns and indirect calls need no saving of flags. Empty
+ * places of the table lead to the same glue.
  *
  * Direct jumps end in a displacement of 4 bytes that lies within one aligned word of 8, so that it
  * can be changed by one store while others run it.
@@ -34,8 +34,8 @@ void x64_point(struct x64_emit *e, unsigned flags)
         return;
     }
     point = &code->point[code->point_count];
-    if (code->point_count > code->block[code->block_count].point &&
-        point[-1].host == code->size && point[-1].insn == e->insn) {
+    if (code->point_count > code->block[code->block_count].point && point[-1].host == code->size &&
+        point[-1].insn == e->insn) {
         /* Nothing has been emitted since: what was said of this place still holds. */
         flags |= point[-1].flags & IR_POINT_BOUNDARY;
         begun = point[-1].begun;
@@ -267,7 +267,8 @@ static unsigned emit_op(struct x64_emit *e, unsigned index)
     case IR_ANCHOR_JUMP: emit_anchor_jump(e, op); break;
     case IR_EXIT:
         x64_run_leave(e);
-        x64_leave(e, x64_site(e, op->reg, op->imm)); break;
+        x64_leave(e, x64_site(e, op->reg, op->imm));
+        break;
     default: bug("x64: no code for operation %s", ir_op_name(op->op));
     }
     return 0;
@@ -340,7 +341,8 @@ static void x64_emit_block(struct ir_code *code, const struct ir_glue *glue,
     }
     finish_anchors(&e);
     code->block[code->block_count].end = (uint32_t)code->size;
-    code->block[code->block_count].points = code->point_count - code->block[code->block_count].point;
+    code->block[code->block_count].points =
+        code->point_count - code->block[code->block_count].point;
     code->block_count++;
 }
 

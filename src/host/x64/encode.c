@@ -87,7 +87,10 @@ static size_t memory_operand(struct ir_code *code, const struct native_insn *n)
 static void vex_prefix(struct ir_code *code, const struct native_insn *n, unsigned r, unsigned x,
                        unsigned b)
 {
-    unsigned pp = n->prefix & NATIVE_66 ? 1 : n->prefix & NATIVE_F3 ? 2 : n->prefix & NATIVE_F2 ? 3 : 0;
+    unsigned pp = n->prefix & NATIVE_66   ? 1
+                  : n->prefix & NATIVE_F3 ? 2
+                  : n->prefix & NATIVE_F2 ? 3
+                                          : 0;
     unsigned tail = (~n->vvvv & 15u) << 3 | (n->vex_l ? 4u : 0) | pp;
 
     if (n->map == NATIVE_MAP_0F && !n->w && !x && !b) {
@@ -131,7 +134,8 @@ void x64_encode(struct ir_code *code, const struct native_insn *n)
     bool memory = n->modrm == NATIVE_MODRM_MEM;
     bool register_base = memory && n->base < 16;
     unsigned r = n->modrm != NATIVE_MODRM_NONE ? n->reg >> 3 & 1u : 0;
-    unsigned x = memory && n->base != NATIVE_RIP && n->index != NATIVE_NONE ? n->index >> 3 & 1u : 0;
+    unsigned x =
+        memory && n->base != NATIVE_RIP && n->index != NATIVE_NONE ? n->index >> 3 & 1u : 0;
     unsigned b = register_base ? n->base >> 3 & 1u
                  : n->modrm == NATIVE_MODRM_REG || (n->attributes & NATIVE_OPCODE_REG)
                      ? n->rm >> 3 & 1u

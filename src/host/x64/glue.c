@@ -89,7 +89,8 @@ static void store_rest(struct ir_code *code)
     static const uint8_t test_byte[] = {0x65, 0xf6};
     static const uint8_t fninit[] = {0x01, 0x74, 0x02, 0xdb, 0xe3}; /* ,1; jz +2; fninit */
     static const uint8_t vzeroupper[] = {0xc5, 0xf8, 0x77};
-    static const uint8_t pops[] = {0x41, 0x5f, 0x41, 0x5e, 0x41, 0x5d, 0x41, 0x5c, 0x5d, 0x5b, 0xc3};
+    static const uint8_t pops[] = {0x41, 0x5f, 0x41, 0x5e, 0x41, 0x5d,
+                                   0x41, 0x5c, 0x5d, 0x5b, 0xc3};
 
     x64_bytes(code, flags, sizeof(flags));
     gs_operand(code, 0, X64_STATE(flags));
@@ -123,13 +124,13 @@ unsigned x64_second(uint64_t pc)
     return has_crc32() ? crc32_index(pc) : (unsigned)(pc >> 4 & ((1u << IR_SECOND_BITS) - 1));
 }
 
-/* With the target in RCX: looks into the second table, and goes to what it finds. The flags stay, so
- * the index is a CRC32, and the comparison a sum that is to be 0. Goes on behind with the target in
- * RCX if there is nothing. */
+/* With the target in RCX: looks into the second table, and goes to what it finds. The flags stay,
+ * so the index is a CRC32, and the comparison a sum that is to be 0. Goes on behind with the target
+ * in RCX if there is nothing. */
 static void second_table(struct ir_code *code)
 {
     static const uint8_t index[] = {
-        0xb8, 0, 0, 0, 0,                   /* mov eax, 0 */
+        0xb8, 0,    0,    0,    0,          /* mov eax, 0 */
         0xf2, 0x48, 0x0f, 0x38, 0xf1, 0xc1, /* crc32 rax, rcx */
         0x0f, 0xb7, 0xc0,                   /* movzx eax, ax */
         0x8d, 0x04, 0x00,                   /* lea eax, [rax+rax] */
@@ -140,10 +141,11 @@ static void second_table(struct ir_code *code)
         0x48, 0x87, 0xd1,             /* xchg rcx, rdx */
         0xe3,                         /* jrcxz: found */
     };
-    static const uint8_t not_found[] = {0x48, 0x89, 0xd1}; /* mov rcx, rdx */
+    static const uint8_t not_found[] = {0x48, 0x89, 0xd1};         /* mov rcx, rdx */
     static const uint8_t entry[] = {0x65, 0x48, 0x8b, 0x04, 0xc5}; /* mov rax, gs:[rax*8+exec] */
+    static const uint8_t empty[] = {0x48, 0x89, 0xc1, 0xe3};       /* mov rcx, rax; jrcxz */
     static const uint8_t jump[] = {0x65, 0xff};
-    size_t found, over;
+    size_t found, none, over;
 
     x64_store_state(code, X64_REG(X64_RDX), X64_RDX);
     x64_bytes(code, index, sizeof(index));
@@ -151,6 +153,7 @@ static void second_table(struct ir_code *code)
     x64_bytes(code, compare, sizeof(compare));
     found = code->size;
     x64_byte(code, 0);
+    none = code->size;
     x64_bytes(code, not_found, sizeof(not_found));
     x64_load_state(code, X64_RDX, X64_REG(X64_RDX));
     x64_byte(code, 0xeb);
@@ -160,6 +163,8 @@ static void second_table(struct ir_code *code)
         code->write[found] = (uint8_t)(code->size - found - 1);
     x64_bytes(code, entry, sizeof(entry));
     x64_u32(code, IR_SECOND_AT + offsetof(struct ir_second, exec));
+    x64_bytes(code, empty, sizeof(empty)); /* an empty place fits a target of -1 */
+    x64_byte(code, (uint8_t)(none - (code->size + 1)));
     x64_store_state(code, X64_WORD(X64_TARGET), X64_RAX);
     x64_load_state(code, X64_RAX, X64_REG(X64_RAX));
     x64_load_state(code, X64_RCX, X64_REG(X64_RCX));

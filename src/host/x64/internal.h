@@ -25,16 +25,16 @@ enum {
 enum x64_word {
     X64_HOST_SP,
     X64_HOST_FS,
-    X64_ENTRY,    /* where enter goes */
-    X64_MXCSR,    /* of the host's C code */
-    X64_FLAGS,    /* the guest's, while a region has them: AH of LAHF, AL of SETO */
-    X64_HANDLER,  /* function of the signal entry */
-    X64_TARGET,   /* where the lookup found the block */
+    X64_ENTRY,   /* where enter goes */
+    X64_MXCSR,   /* of the host's C code */
+    X64_FLAGS,   /* the guest's, while a region has them: AH of LAHF, AL of SETO */
+    X64_HANDLER, /* function of the signal entry */
+    X64_TARGET,  /* where the lookup found the block */
 };
 
 #define X64_STATE(field) ((uint32_t)offsetof(struct ir_state, field))
-#define X64_REG(n) ((uint32_t)(offsetof(struct ir_state, reg) + 8 * (n)))
-#define X64_WORD(n) ((uint32_t)(offsetof(struct ir_state, host) + 8 * (n)))
+#define X64_REG(n)       ((uint32_t)(offsetof(struct ir_state, reg) + 8 * (n)))
+#define X64_WORD(n)      ((uint32_t)(offsetof(struct ir_state, host) + 8 * (n)))
 
 /* --- encode.c: bytes --- */
 
@@ -76,7 +76,8 @@ static inline uint64_t x64_here(const struct ir_code *code)
 /* One instruction. Its memory operand must be within reach (x64_reaches()). */
 void x64_encode(struct ir_code *code, const struct native_insn *native);
 
-/* True if the memory operand can be addressed from here: no GS, and RIP-relative ones not too far. */
+/* True if the memory operand can be addressed from here: no GS, and RIP-relative ones not too far.
+ */
 bool x64_reaches(const struct ir_code *code, const struct native_insn *native);
 
 /* Instructions on 64-bit registers that engine code is made of. None changes flags, except where it
@@ -113,9 +114,9 @@ struct x64_emit {
     struct ir_code *code;
     const struct ir_glue *glue;
     const struct ir_block *block;
-    unsigned insn;   /* guest instruction being emitted */
-    uint16_t saved;  /* registers whose guest value is in the state block now */
-    uint8_t flags;   /* IR_POINT_FLAGS: the guest's flags are there */
+    unsigned insn;  /* guest instruction being emitted */
+    uint16_t saved; /* registers whose guest value is in the state block now */
+    uint8_t flags;  /* IR_POINT_FLAGS: the guest's flags are there */
     struct x64_run run;
     uint32_t anchor[IR_BLOCK_ANCHORS]; /* where they are */
     struct {
@@ -146,8 +147,8 @@ void x64_borrow(struct x64_emit *e, unsigned reg);
 void x64_give_back(struct x64_emit *e, unsigned reg);
 
 /* The linear address of one of an instruction's accesses into a borrowed register. */
-void x64_linear_address(struct x64_emit *e, const struct native_insn *native,
-                        enum ir_access access, unsigned to);
+void x64_linear_address(struct x64_emit *e, const struct native_insn *native, enum ir_access access,
+                        unsigned to);
 
 /* --- stream_run.c --- */
 
@@ -178,7 +179,8 @@ bool x64_usable(struct error *err);
 unsigned x64_second(uint64_t pc);
 
 uint64_t x64_context_pc(const void *ucontext);
-void x64_context_recover(void *ucontext, const struct ir_state *state, const struct ir_point *point);
+void x64_context_recover(void *ucontext, const struct ir_state *state,
+                         const struct ir_point *point);
 void x64_context_go(void *ucontext, uint64_t pc);
 void x64_context_step(void *ucontext, bool on);
 void x64_context_fault(const void *ucontext, uint32_t *vector, uint32_t *error);

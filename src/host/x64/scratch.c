@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * What is computed in borrowed registers: memory operands that cannot be addressed as they stand, and
- * regions of generic operations.
+ * What is computed in borrowed registers: memory operands that cannot be addressed as they stand,
+ * and regions of generic operations.
  *
- * A region is a run of generic operations inside one guest instruction. Three registers that it does
- * not read as the guest's are borrowed for it: stored to the state block first, unless the guest's
- * value is dead, and loaded again behind it. Where the region changes flags that are still wanted,
- * these are kept in a word of the state block meanwhile. From the first store to the last load the
- * side table has them as saved, so a fault within finds the guest's values.
+ * A region is a run of generic operations inside one guest instruction. Three registers that it
+ * does not read as the guest's are borrowed for it: stored to the state block first, unless the
+ * guest's value is dead, and loaded again behind it. Where the region changes flags that are still
+ * wanted, these are kept in a word of the state block meanwhile. From the first store to the last
+ * load the side table has them as saved, so a fault within finds the guest's values.
  *
  * Values live in state.temp; the one that was made last is also in the first borrowed register.
  */
@@ -21,12 +21,12 @@ enum { NO_VALUE = 0xff };
 struct region {
     struct x64_emit *e;
     const struct ir_block *block;
-    unsigned reg[3];       /* borrowed */
-    uint16_t stored;       /* of these, which have to be loaded again */
-    bool keep_flags;       /* they are in X64_FLAGS */
-    bool flags_dead;       /* operations may change the flags */
-    unsigned in_first;     /* the value that is in reg[0], or NO_VALUE */
-    uint32_t words;        /* stream words written and not yet counted in state.stream */
+    unsigned reg[3];   /* borrowed */
+    uint16_t stored;   /* of these, which have to be loaded again */
+    bool keep_flags;   /* they are in X64_FLAGS */
+    bool flags_dead;   /* operations may change the flags */
+    unsigned in_first; /* the value that is in reg[0], or NO_VALUE */
+    uint32_t words;    /* stream words written and not yet counted in state.stream */
     uint32_t label[IR_BLOCK_LABELS];
     struct {
         uint32_t patch;
@@ -106,8 +106,12 @@ static void from_moffs(struct native_insn *native)
  * again. The flags stay: -b is ~b + 1. */
 static void add_base(struct x64_emit *e, unsigned reg, unsigned other, bool off)
 {
-    struct native_insn invert = {.opcode = 0xf7, .modrm = NATIVE_MODRM_REG, .reg = 2,
-                                 .rm = (uint8_t)other, .w = true, .segment = NATIVE_DS};
+    struct native_insn invert = {.opcode = 0xf7,
+                                 .modrm = NATIVE_MODRM_REG,
+                                 .reg = 2,
+                                 .rm = (uint8_t)other,
+                                 .w = true,
+                                 .segment = NATIVE_DS};
 
     x64_load_state(e->code, other, X64_STATE(other_base));
     if (off)
@@ -149,8 +153,11 @@ static void implicit_gs(struct x64_emit *e, const struct native_insn *native)
 /* Cuts a register to 32 bits: MOV r32, r32. */
 static void cut(struct x64_emit *e, unsigned reg)
 {
-    struct native_insn move = {.opcode = 0x8b, .modrm = NATIVE_MODRM_REG, .reg = (uint8_t)reg,
-                               .rm = (uint8_t)reg, .segment = NATIVE_DS};
+    struct native_insn move = {.opcode = 0x8b,
+                               .modrm = NATIVE_MODRM_REG,
+                               .reg = (uint8_t)reg,
+                               .rm = (uint8_t)reg,
+                               .segment = NATIVE_DS};
 
     x64_encode(e->code, &move);
 }
@@ -160,13 +167,25 @@ static void xlat_gs_short(struct x64_emit *e)
 {
     unsigned avoid = 1u << X64_RSP | 1u << X64_RAX | 1u << X64_RBX | e->saved;
     unsigned reg = x64_pick(&avoid, 0), other = x64_pick(&avoid, 0);
-    struct native_insn al = {.opcode = 0xb6, .map = NATIVE_MAP_0F, .modrm = NATIVE_MODRM_REG,
-                             .reg = (uint8_t)reg, .rm = X64_RAX, .segment = NATIVE_DS};
-    struct native_insn lea = {.opcode = 0x8d, .modrm = NATIVE_MODRM_MEM, .reg = (uint8_t)reg,
-                              .segment = NATIVE_DS, .base = X64_RBX, .index = (uint8_t)reg,
+    struct native_insn al = {.opcode = 0xb6,
+                             .map = NATIVE_MAP_0F,
+                             .modrm = NATIVE_MODRM_REG,
+                             .reg = (uint8_t)reg,
+                             .rm = X64_RAX,
+                             .segment = NATIVE_DS};
+    struct native_insn lea = {.opcode = 0x8d,
+                              .modrm = NATIVE_MODRM_MEM,
+                              .reg = (uint8_t)reg,
+                              .segment = NATIVE_DS,
+                              .base = X64_RBX,
+                              .index = (uint8_t)reg,
                               .scale = 1};
-    struct native_insn load = {.opcode = 0x8a, .modrm = NATIVE_MODRM_MEM, .reg = X64_RAX,
-                               .segment = NATIVE_DS, .base = (uint8_t)reg, .index = NATIVE_NONE};
+    struct native_insn load = {.opcode = 0x8a,
+                               .modrm = NATIVE_MODRM_MEM,
+                               .reg = X64_RAX,
+                               .segment = NATIVE_DS,
+                               .base = (uint8_t)reg,
+                               .index = NATIVE_NONE};
     uint16_t before = e->saved;
 
     x64_borrow(e, reg);
@@ -181,8 +200,8 @@ static void xlat_gs_short(struct x64_emit *e)
     e->saved = before;
 }
 
-/* The same with addresses of 32 bits (once, without REP): they are cut before the base is added, and
- * what moves is cut again behind the instruction, which itself has addresses of 64 bits. */
+/* The same with addresses of 32 bits (once, without REP): they are cut before the base is added,
+ * and what moves is cut again behind the instruction, which itself has addresses of 64 bits. */
 static void implicit_gs_short(struct x64_emit *e, const struct native_insn *native)
 {
     bool string = native->mem_implicit & NATIVE_STRING_SI;
@@ -410,7 +429,7 @@ static void unary(struct region *r, const struct ir_op *op, unsigned extension)
 static void compare(struct region *r, const struct ir_op *op)
 {
     static const uint8_t condition[] = {
-        [IR_EQ] = 4,  [IR_NE] = 5,  [IR_LTU] = 2, [IR_GEU] = 3,  [IR_LEU] = 6,
+        [IR_EQ] = 4,  [IR_NE] = 5,   [IR_LTU] = 2,  [IR_GEU] = 3,  [IR_LEU] = 6,
         [IR_GTU] = 7, [IR_LTS] = 12, [IR_GES] = 13, [IR_LES] = 14, [IR_GTS] = 15,
     };
     bool sign = op->cond >= IR_LTS;
@@ -515,11 +534,11 @@ static void add_segment(struct ir_code *code, unsigned segment, unsigned to, uns
     x64_lea_sum(code, to, to, other);
 }
 
-void x64_linear_address(struct x64_emit *e, const struct native_insn *native,
-                        enum ir_access access, unsigned to)
+void x64_linear_address(struct x64_emit *e, const struct native_insn *native, enum ir_access access,
+                        unsigned to)
 {
-    bool segment = has_segment(access) &&
-                   (native->segment == NATIVE_FS || native->segment == NATIVE_GS);
+    bool segment =
+        has_segment(access) && (native->segment == NATIVE_FS || native->segment == NATIVE_GS);
     unsigned avoid = native->gpr_read | 1u << X64_RSP | 1u << to | e->saved;
     unsigned other = 0;
     uint16_t before = e->saved;
@@ -830,12 +849,8 @@ static void one(struct region *r, const struct ir_op *op)
     case IR_BRANCH: branch(r, op); break;
     case IR_COUNT: count(r, op); break;
     case IR_STREAM_OPEN: stream_open(r, op); break;
-    case IR_STREAM_CONST:
-        stream_constant(r, op->imm);
-        break;
-    case IR_STREAM_TARGET:
-        stream_word(r, X64_RCX);
-        break;
+    case IR_STREAM_CONST: stream_constant(r, op->imm); break;
+    case IR_STREAM_TARGET: stream_word(r, X64_RCX); break;
     case IR_STREAM_MEMORY: stream_memory(r, op); break;
     case IR_STREAM_SKIP:
         if (r->words == 0)

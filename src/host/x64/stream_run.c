@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
- * Runs: a block whose records all come one after the other, whichever way it is left early. One header
- * word says which sites they are (the first, and how many), and is written when the block is left; so
- * a record is only its own words, and state.stream is stored once a block.
+ * Runs: a block whose records all come one after the other, whichever way it is left early. One
+ * header word says which sites they are (the first, and how many), and is written when the block is
+ * left; so a record is only its own words, and state.stream is stored once a block.
  *
  *     mov S, gs:[stream] ; mov [S+8*most], S     is there room?
  *     lea T, [address] ; mov [S+8], T            a record of one word
  *     ...
  *     mov qword [S], header ; lea T, [S+8*words] ; mov gs:[stream], T     at each way out
  *
- * S and T are registers that nothing in the block uses; they are borrowed for all of it. Where there
- * are none, two are borrowed for each record.
+ * S and T are registers that nothing in the block uses; they are borrowed for all of it. Where
+ * there are none, two are borrowed for each record.
  *
  * At a fault, or a boundary in the middle, state.stream is still where the run began, and the side
  * table has the records and words so far: the engine writes the header then.
@@ -60,7 +60,7 @@ static void give(struct x64_emit *e)
     if (e->run.kept)
         return;
     let_go(e);
-    e->saved &= (uint16_t)~(1u << e->run.pointer | 1u << e->run.value);
+    e->saved &= (uint16_t) ~(1u << e->run.pointer | 1u << e->run.value);
 }
 
 static void open_run(struct x64_emit *e, const struct ir_op *op)
@@ -86,7 +86,7 @@ static void open_run(struct x64_emit *e, const struct ir_op *op)
     x64_store(e->code, run->pointer, (int32_t)(8 * op->imm), run->pointer);
     if (!run->kept) {
         x64_give_back(e, run->pointer);
-        e->saved &= (uint16_t)~(1u << run->pointer);
+        e->saved &= (uint16_t) ~(1u << run->pointer);
     }
 }
 

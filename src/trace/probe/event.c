@@ -412,8 +412,7 @@ bool trace_rule_add(const char *pattern, struct trace_sink *sink,
         rule_append(r);
         for (unsigned i = 0; i < event_count; i++) {
             struct trace_event *event = events[i];
-            if (!event->decl->disabled && meets(pattern, event) &&
-                takes_part(r, event)) {
+            if (!event->decl->disabled && meets(pattern, event) && takes_part(r, event)) {
                 __atomic_store_n(&event->on, true, __ATOMIC_RELAXED);
                 publish(event);
             }

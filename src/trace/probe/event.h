@@ -93,8 +93,8 @@ void trace_control_unlock(void);
 void trace_control_reset(void);
 
 /* While a thread holds, subscriptions that it reads (with an acquire load) are not freed: as if it
- * were inside trace_fire(). What it fires meanwhile goes through its nested block. NULL when the host
- * has no memory: then read nothing. Any thread; not across anything that waits. */
+ * were inside trace_fire(). What it fires meanwhile goes through its nested block. NULL when the
+ * host has no memory: then read nothing. Any thread; not across anything that waits. */
 struct trace_thread *trace_hold(void);
 void trace_release(struct trace_thread *self);
 
