@@ -32,7 +32,7 @@ static void statuses(void)
     pid_t pid = fork();
     if (pid == 0) {
         raise(SIGSTOP);
-        raise(SIGTSTP);
+        raise(SIGSTOP); /* SIGTSTP would be ignored in a process group without a parent */
         abort();
     }
     int status = wait_for(pid, WUNTRACED);
@@ -40,7 +40,7 @@ static void statuses(void)
     kill(pid, SIGCONT);
     EXPECT(WIFCONTINUED(wait_for(pid, WCONTINUED)));
     status = wait_for(pid, WUNTRACED);
-    EXPECT(WIFSTOPPED(status) && WSTOPSIG(status) == SIGTSTP);
+    EXPECT(WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP);
     struct rlimit none = {0, 0}, old;
     getrlimit(RLIMIT_CORE, &old);
     none.rlim_max = old.rlim_max;
