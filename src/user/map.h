@@ -46,7 +46,8 @@ struct user_mapping {
     bool huge;    /* of pages larger than 4 KiB: protected only as a whole */
 };
 
-struct user_watch; /* watch.h */
+struct user_watch;   /* watch.h */
+struct user_modules; /* user.h */
 
 struct user_map {
     pthread_mutex_t lock;
@@ -70,6 +71,9 @@ struct user_map {
     /* engine_invalidate(), or what a test puts in its place. */
     void (*forget)(void *opaque, uint64_t start, uint64_t end);
     void *forget_opaque;
+
+    /* Who wants to know of files that come and go; NULL: nobody. Called with the lock held. */
+    const struct user_modules *modules;
 };
 
 /* A file with one reference; `path` is copied. */

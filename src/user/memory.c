@@ -61,6 +61,7 @@ void user_memory_init(struct user *user)
     map->watch = user_watch_new();
     map->forget = forget_through_engine;
     map->forget_opaque = user;
+    map->modules = user->options.modules;
     map->read_executes = personality(0xffffffff) & READ_IMPLIES_EXEC;
     user_memory_access(user);
 }

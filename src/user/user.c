@@ -34,6 +34,7 @@ struct user *user_new(const struct user_options *options, struct error *err)
         .host = &x64_host,
         .guest_config = options->model,
         .memory = user_memory_callbacks(user),
+        .symbols = options->modules ? options->modules->symbols : NULL,
         .options = options->engine,
         .kick_signal = USER_KICK_SIGNAL,
     };

@@ -22,6 +22,15 @@
 struct user;
 struct x86_model;
 
+/* Whoever keeps names for the program's code: is told of file mappings as they come and go. Called
+ * with the table of mappings locked and all signals blocked, so they must not ask for it. */
+struct user_modules {
+    void *opaque;
+    void (*mapped)(void *opaque, const char *path, uint64_t start, uint64_t end, uint64_t offset);
+    void (*unmapped)(void *opaque, uint64_t start, uint64_t end);
+    struct symbol_space *symbols; /* for the engine's logs and filters */
+};
+
 /* What the command line decides. Everything pointed to is the caller's and outlives the struct
  * user. */
 struct user_options {
@@ -40,7 +49,8 @@ struct user_options {
     uint64_t seed;
     bool deterministic; /* no random placement (the guest's personality may ask for it too) */
     char **words;       /* the option words for exec'd children, without the program; NULL last */
-    struct engine_options engine; /* code_near is filled in by user_new() */
+    const struct user_modules *modules; /* NULL: nobody keeps names */
+    struct engine_options engine;       /* code_near is filled in by user_new() */
 };
 
 /* Makes the process: engine and map, and loads the program. NULL with a sentence in `err` that

@@ -9,7 +9,9 @@
 #include "base/descriptor.h"
 #include "base/log.h"
 #include "base/logitems.h"
+#include "cmd/vitrine-user/modules.h"
 #include "cmd/vitrine-user/options.h"
+#include "engine/filter.h"
 #include "guest/x86/cpuid.h"
 #include "monitor/monitor.h"
 #include "user/user.h"
@@ -113,6 +115,7 @@ static bool prepare(struct options *options, struct error *err)
     if (!trace_setup_apply(options->trace, warn, NULL, err)) {
         return false;
     }
+    options->user.modules = modules_new();
     the_user = user_new(&options->user, err);
     return the_user && (!options->monitor || start_monitor(options->monitor, err));
 }
@@ -128,6 +131,7 @@ int main(int argc, char **argv)
         log_item_support(log_items_here[i]);
     }
     user_guest_environment(environ);
+    engine_filter_fields_add();
     switch (options_parse(&options, argc, argv, environ, &err)) {
     case OPTIONS_DONE: return 0;
     case OPTIONS_USAGE: return usage();
