@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "trace-user.h"
 #include "user/user.h"
 
 struct user_file *user_file_new(dev_t device, ino_t inode, const char *path)
@@ -167,6 +168,7 @@ void user_map_remove(struct user_map *map, uint64_t start, uint64_t end)
     if (to > from) {
         shift(map, to, -(ptrdiff_t)(to - from));
         note_gap(map, from);
+        trace_guest_module_gone(start, end);
         if (map->modules) {
             map->modules->unmapped(map->modules->opaque, start, end);
         }
@@ -179,6 +181,9 @@ void user_map_insert(struct user_map *map, const struct user_mapping *mapping)
     size_t i = user_map_position(map, mapping->start);
     shift(map, i, 1);
     map->mapping[i] = *mapping;
+    if (mapping->file) {
+        trace_guest_module(mapping->start, mapping->end, mapping->offset, mapping->file->path);
+    }
     if (map->modules && mapping->file) {
         map->modules->mapped(map->modules->opaque, mapping->file->path, mapping->start,
                              mapping->end, mapping->offset);

@@ -8,6 +8,12 @@ import unittest
 
 from recording import BUILD, ROOT, Case
 
+
+def heed_signals():
+    """A test that was started in the background may have inherited that some are ignored."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
 DEMO = os.path.join(BUILD, "vitrine-demo")
 
 
@@ -56,7 +62,8 @@ class Demo(Case):
     def test_interrupted_is_written_to_the_end(self):
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             with subprocess.Popen([DEMO, "--meals", "1000000", "-D", "text", "-trace",
-                                   "*,file=it", "-trace", "*,writer=log"], cwd=self.folder) as process:
+                                   "*,file=it", "-trace", "*,writer=log"], cwd=self.folder,
+                                  preexec_fn=heed_signals) as process:
                 self.wait_for_lines("text", 300)
                 process.send_signal(number)
                 self.assertEqual(process.wait(timeout=60), -number)

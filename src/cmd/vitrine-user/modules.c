@@ -7,20 +7,17 @@
 #include <pthread.h>
 
 #include "symbol/symbol.h"
-#include "trace-user.h"
 
 static struct user_modules modules;
 
 static void mapped(void *opaque, const char *path, uint64_t start, uint64_t end, uint64_t offset)
 {
     symbol_module_add(opaque, path, start, end, offset);
-    trace_guest_module(start, end, offset, path);
 }
 
 static void unmapped(void *opaque, uint64_t start, uint64_t end)
 {
     symbol_module_remove(opaque, start, end);
-    trace_guest_module_gone(start, end);
 }
 
 static void before_fork(void)

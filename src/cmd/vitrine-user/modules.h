@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Names for the program's code: its modules go to a symbol space, and to the trace.
+ * Names for the program's code: its modules go to a symbol space.
  */
 #ifndef VITRINE_USER_MODULES_H
 #define VITRINE_USER_MODULES_H
