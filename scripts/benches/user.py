@@ -22,7 +22,7 @@ SHORT_REPEATS = 15
 # Options of vitrine-user for the two rows about probes; a row without options is left out. {file} is
 # a file in a scratch folder.
 COUNT_BLOCKS = ("-trace", "guest_block,writer=count,file={file}")
-STREAM_ADDRESSES = ()
+STREAM_ADDRESSES = ("-trace", "guest_mem_before_exec,writer=count")
 PROBED = ("interpreter", "gzip", "sha256", "calls")  # what they are measured with
 
 QEMU = "qemu-x86_64"

@@ -8,13 +8,13 @@ import unittest
 
 from recording import BUILD, ROOT, Case
 
+DEMO = os.path.join(BUILD, "vitrine-demo")
+
 
 def heed_signals():
     """A test that was started in the background may have inherited that some are ignored."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
-
-DEMO = os.path.join(BUILD, "vitrine-demo")
 
 
 class Demo(Case):
