@@ -3,21 +3,20 @@
  * The writer `count`; see count.h. */
 #include "trace/write/count.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/output.h"
 #include "base/strbuf.h"
 #include "trace/probe/event.h"
 
 void (*trace_counts_wanted)(void);
 
 struct counts {
-    FILE *file; /* NULL: the log */
+    struct output *file; /* NULL: the log */
     unsigned size;
     uint64_t count[];
 };
@@ -29,9 +28,8 @@ static bool count_open(struct trace_sink *sink, struct error *err)
 
     c->size = size;
     if (sink->options.file) {
-        c->file = fopen(sink->options.file, "we");
+        c->file = output_open(sink->options.file, err);
         if (!c->file) {
-            error_set(err, "%s: %s", sink->options.file, strerror(errno));
             free(c);
             return false;
         }
@@ -60,6 +58,7 @@ static void count_close(struct trace_sink *sink)
 {
     struct counts *c = sink->own;
     struct strbuf text;
+    struct error err;
 
     if (trace_counts_wanted) {
         trace_counts_wanted();
@@ -73,8 +72,10 @@ static void count_close(struct trace_sink *sink)
         }
     }
     if (c->file) {
-        fwrite(text.data, 1, text.len, c->file);
-        fclose(c->file);
+        output_add(c->file, text.data, text.len);
+        if (!output_close(c->file, &err)) {
+            fprintf(stderr, "%s\n", err.text);
+        }
     } else if (text.len) {
         log_text(text.data, text.len);
     }
