@@ -259,24 +259,12 @@ static struct user_thread *new_vfork_child(struct user_thread *thread,
     if (!child) {
         return NULL;
     }
-    user_cpu_copy(child->cpu, thread->cpu);
-    child->cpu->state.reg[X86_RAX] = 0;
-    if (clone->stack) {
-        child->cpu->state.reg[X86_RSP] = clone->stack;
-    }
-    if (clone->flags & CLONE_SETTLS) {
-        child->cpu->state.thread_base = clone->tls;
-    }
-    if (clone->flags & CLONE_CHILD_CLEARTID) {
-        child->clear_child_tid = clone->child_tid;
-    }
+    user_thread_inherit(child, thread, clone);
     child->vfork_child = true;
     child->pthread = thread->pthread;
     child->altstack = thread->altstack; /* kept, unlike a thread's */
-    child->mask = thread->mask;
     child->signals =
         clone->flags & CLONE_SIGHAND ? thread->signals : user_signals_copy(thread->signals);
-    user_seccomp_inherit(child, thread);
     return child;
 }
 

@@ -345,14 +345,9 @@ static bool create(struct start *start)
     return ok;
 }
 
-int64_t user_clone_thread(struct user_thread *thread, const struct user_clone *clone)
+void user_thread_inherit(struct user_thread *child, struct user_thread *thread,
+                         const struct user_clone *clone)
 {
-    struct user_thread *child = user_thread_new(thread->user);
-    struct start start = {.thread = child, .clone = clone};
-
-    if (!child) {
-        return -EAGAIN;
-    }
     user_cpu_copy(child->cpu, thread->cpu);
     child->cpu->state.reg[X86_RAX] = 0;
     if (clone->stack) {
@@ -364,9 +359,20 @@ int64_t user_clone_thread(struct user_thread *thread, const struct user_clone *c
     if (clone->flags & CLONE_CHILD_CLEARTID) {
         child->clear_child_tid = clone->child_tid;
     }
-    child->signals = thread->signals;
     child->mask = thread->mask;
     user_seccomp_inherit(child, thread);
+}
+
+int64_t user_clone_thread(struct user_thread *thread, const struct user_clone *clone)
+{
+    struct user_thread *child = user_thread_new(thread->user);
+    struct start start = {.thread = child, .clone = clone};
+
+    if (!child) {
+        return -EAGAIN;
+    }
+    user_thread_inherit(child, thread, clone);
+    child->signals = thread->signals;
     user_signals_block();
     bool created = create(&start);
     if (created) {

@@ -51,6 +51,11 @@ struct user_clone {
     uint64_t cgroup;
 };
 
+/* What a thread or a child that shares memory has of the one that makes it: registers, signal mask,
+ * seccomp filters, and what the arguments of clone() say of stack, TLS and the place to clear. */
+void user_thread_inherit(struct user_thread *child, struct user_thread *thread,
+                         const struct user_clone *clone);
+
 int64_t user_clone(struct user_thread *thread, const struct user_clone *clone);
 
 /* thread.c: the case of a thread. process.c: that of a process. */

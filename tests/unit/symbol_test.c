@@ -198,9 +198,7 @@ static void test_vdso(void **state)
     struct symbol_range *range;
     struct symbol_info info;
     (void)state;
-    if (!vdso) {
-        skip();
-    }
+    assert_non_null(vdso); /* vdso=0 is not among the kernels that we run on */
     symbol_module_add_image(space, "[vdso]", 0x10000, vdso, 4096);
     assert_true(symbol_find(space, 0x10000, &info));
     assert_string_equal(info.module, "[vdso]");
