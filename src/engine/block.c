@@ -5,6 +5,7 @@
  * A block is made together with those it runs into (a group): where a block ends in a jump to a
  * place that is not translated yet, that place comes right behind it, and the jump is left out. So
  * the not-taken side of a conditional jump costs nothing, and each block is still a basic block.
+ * Behind that come the blocks that its calls will return to, with entries for indirect jumps.
  */
 #include <string.h>
 #include <sys/mman.h>
@@ -16,7 +17,7 @@
 #include "trace-engine.h"
 
 enum {
-    GROUP_LIMIT = 6,
+    GROUP_LIMIT = IR_GROUP_BLOCKS,
     PAGE = 1 << PAGE_BITS,
     GROUP_ROOM = 128 << 10, /* of code: a group that needs more is not made in one piece */
     TRAP_PAGE_FAULT = 14,
@@ -26,19 +27,46 @@ enum {
     ERROR_FETCH = 16,
 };
 
-static unsigned hash_of(uint64_t pc, uint32_t set)
+/* Neighbours in the guest are neighbours in the hash: what is looked up together is in the cache
+ * together. */
+static struct hash_place *place_of(const struct engine *engine, uint64_t pc)
 {
-    uint64_t h = (pc + set * UINT64_C(0x632be5ab)) * UINT64_C(0x9e3779b97f4a7c15);
+    uint64_t index = (pc >> 3) + (pc >> (3 + ENGINE_HASH_BITS)) * UINT64_C(0x9e3779b9);
 
-    return (unsigned)(h >> (64 - ENGINE_HASH_BITS));
+    return &engine->hash[index & ((1u << ENGINE_HASH_BITS) - 1)];
+}
+
+/* One of 32 bits. */
+static uint32_t mark_of(uint64_t pc, uint32_t set)
+{
+    return 1u << ((pc + set * UINT64_C(0x632be5ab)) * UINT64_C(0x9e3779b97f4a7c15) >> 59);
+}
+
+/* The chain with one more in front. */
+static uint64_t chain_add(uint64_t chain, uint32_t number, uint32_t mark)
+{
+    return (chain & ~(uint64_t)UINT32_MAX) | (uint64_t)mark << 32 | number;
+}
+
+/* Its first, if any that bears this mark may be in it. */
+static uint32_t chain_first(uint64_t chain, uint32_t mark)
+{
+    return chain >> 32 & mark ? (uint32_t)chain : 0;
+}
+
+/* A block by its number +1. */
+static struct block *numbered(const struct engine *engine, uint32_t number)
+{
+    return number ? &engine->block[number - 1] : NULL;
 }
 
 struct block *block_find(struct engine *engine, uint64_t pc, uint32_t set)
 {
-    struct block *block = __atomic_load_n(&engine->hash[hash_of(pc, set)], __ATOMIC_ACQUIRE);
+    uint64_t chain = __atomic_load_n(&place_of(engine, pc)->blocks, __ATOMIC_ACQUIRE);
+    struct block *block = numbered(engine, chain_first(chain, mark_of(pc, set)));
 
     while (block && (block->pc != pc || block->set != set))
-        block = __atomic_load_n(&block->next, __ATOMIC_ACQUIRE);
+        block = numbered(engine, __atomic_load_n(&block->next, __ATOMIC_ACQUIRE));
     return block;
 }
 
@@ -49,7 +77,7 @@ static void *arena(struct engine *engine, size_t size)
     void *at = engine->arena + engine->arena_used;
 
     size = (size + 7) & ~(size_t)7;
-    if (engine->arena_used + size > engine->arena_size)
+    if (engine->arena_used + size > engine->arena_table.size)
         return NULL;
     engine->arena_used += size;
     return at;
@@ -58,10 +86,18 @@ static void *arena(struct engine *engine, size_t size)
 static bool tables_full(const struct engine *engine)
 {
     return engine->used + GROUP_ROOM / 16 > engine->cache_size ||
-           engine->by_code_count + IR_GROUP_BLOCKS > engine->by_code_max ||
+           engine->block_count + IR_GROUP_BLOCKS > engine->block_max ||
            engine->site_count + IR_GROUP_SITES > engine->site_max ||
-           engine->arena_used + (256 << 10) > engine->arena_size || probes_full(engine) ||
+           engine->arena_used + (256 << 10) > engine->arena_table.size || probes_full(engine) ||
            engine->count_slots + IR_GROUP_BLOCKS > COUNT_SLOTS;
+}
+
+static void tables_ready(struct engine *engine)
+{
+    cache_ready(engine);
+    table_ready(&engine->arena_table, engine->arena_used);
+    table_ready(&engine->block_table, engine->block_count * sizeof(struct block));
+    table_ready(&engine->site_table, engine->site_count * sizeof(struct site));
 }
 
 /* --- pages --- */
@@ -105,11 +141,21 @@ static struct code_page *page_use(struct engine *engine, uint64_t address, unsig
     return page;
 }
 
-static bool page_add(struct engine *engine, uint64_t address, struct block *block)
+/* The block dies with the pages that it has bytes on, at most two. */
+static bool pages_add(struct engine *engine, struct block *block)
 {
-    struct code_page *page = page_find(engine, address);
-    struct page_blocks *entry = arena(engine, sizeof(*entry));
+    uint64_t last = block->pc + (block->bytes ? block->bytes - 1u : 0);
+    struct code_page *page = page_find(engine, block->pc);
+    struct page_blocks *entry;
 
+    if (!page)
+        return false;
+    block->next_on_page = page->first;
+    page->first = block_number(engine, block) + 1;
+    if ((last ^ block->pc) >> PAGE_BITS == 0)
+        return true;
+    page = page_find(engine, last);
+    entry = arena(engine, sizeof(*entry));
     if (!page || !entry)
         return false;
     *entry = (struct page_blocks){page->blocks, block};
@@ -128,19 +174,44 @@ static unsigned page_how(struct engine *engine, uint64_t address)
 
 /* --- linking --- */
 
-static void patch_site(struct engine *engine, const struct site *site, uint64_t target)
+static void patch_site(struct engine *engine, const struct site *site, uint32_t target)
 {
-    engine->host->patch(cache_writable(engine, site->patch), site->patch, target);
+    engine->host->patch(engine->write + site->patch, engine->exec + site->patch,
+                        engine->exec + target);
 }
 
+/* Takes a site out of the list of those that wait. */
+static void wait_no_more(struct engine *engine, uint32_t number)
+{
+    struct site *site = &engine->site[number];
+    uint64_t *chain = &place_of(engine, site->target)->waiting;
+    uint32_t before = (uint32_t)*chain;
+
+    site->waits = false;
+    if (before == number + 1) {
+        *chain = chain_add(*chain, site->next, 0);
+        return;
+    }
+    while (engine->site[before - 1].next != number + 1)
+        before = engine->site[before - 1].next;
+    engine->site[before - 1].next = site->next;
+}
+
+static bool may_link(const struct engine *engine, const struct site *site,
+                     const struct block *block)
+{
+    const struct block *from = &engine->block[site->block];
+
+    return !from->dead && !block->dead && !site->linked && site->target == block->pc &&
+           from->set == block->set;
+}
+
+/* The site does not wait. */
 static void link_site(struct engine *engine, uint32_t number, struct block *block)
 {
     struct site *site = &engine->site[number];
 
-    if (site->block->dead || block->dead || site->linked || site->target != block->pc ||
-        site->block->set != block->set)
-        return;
-    site->linked = block;
+    site->linked = block_number(engine, block) + 1;
     site->next = block->incoming;
     block->incoming = number + 1;
     patch_site(engine, site, block->exec);
@@ -153,8 +224,12 @@ void block_link(struct vcpu *vcpu, uint32_t number, struct block *block)
 
     pthread_mutex_lock(&engine->lock);
     if (engine->generation == vcpu->generation && number < engine->site_count &&
-        engine->site[number].cause == IR_EXIT_LINK)
+        engine->site[number].cause == IR_EXIT_LINK &&
+        may_link(engine, &engine->site[number], block)) {
+        if (engine->site[number].waits)
+            wait_no_more(engine, number);
         link_site(engine, number, block);
+    }
     pthread_mutex_unlock(&engine->lock);
 }
 
@@ -162,31 +237,42 @@ void block_link(struct vcpu *vcpu, uint32_t number, struct block *block)
 static void link_or_wait(struct engine *engine, uint32_t number)
 {
     struct site *site = &engine->site[number];
-    struct block *block = block_find(engine, site->target, site->block->set);
-    uint32_t *chain = &engine->waiting[hash_of(site->target, 0)];
+    struct block *block = block_find(engine, site->target, engine->block[site->block].set);
+    uint64_t *chain = &place_of(engine, site->target)->waiting;
 
     if (block) {
-        link_site(engine, number, block);
+        if (may_link(engine, site, block))
+            link_site(engine, number, block);
     } else {
-        site->next_waiting = *chain;
-        *chain = number + 1;
+        site->waits = true;
+        site->next = (uint32_t)*chain;
+        *chain = chain_add(*chain, number + 1, mark_of(site->target, 0));
     }
 }
 
 /* A new block: links the sites that wait for it. */
 static void link_waiting(struct engine *engine, struct block *block)
 {
-    uint32_t *at = &engine->waiting[hash_of(block->pc, 0)];
+    uint64_t *chain = &place_of(engine, block->pc)->waiting;
+    uint32_t number = chain_first(*chain, mark_of(block->pc, 0)), next, before = 0;
 
-    while (*at) {
-        struct site *site = &engine->site[*at - 1];
+    for (; number; number = next) {
+        struct site *site = &engine->site[number - 1];
 
-        if (site->target != block->pc || site->block->set != block->set) {
-            at = &site->next_waiting;
+        bool dead = engine->block[site->block].dead; /* it waits no more */
+
+        next = site->next;
+        if (!dead && !may_link(engine, site, block)) {
+            before = number;
             continue;
         }
-        link_site(engine, *at - 1, block);
-        *at = site->next_waiting;
+        if (before)
+            engine->site[before - 1].next = next;
+        else
+            *chain = chain_add(*chain, next, 0);
+        site->waits = false;
+        if (!dead)
+            link_site(engine, number - 1, block);
     }
 }
 
@@ -288,6 +374,56 @@ static bool source_at(struct engine *engine, uint64_t pc, struct source *source)
     return true;
 }
 
+enum {
+    MOST_BLOCKS = 128, /* bytes that most blocks are shorter than */
+    LONGEST_INSN = 16,
+};
+
+/* Translates the block at pc from its first `size` bytes. False: there are too few for one
+ * instruction. */
+static bool translate(struct vcpu *vcpu, uint64_t pc, bool indirect, const struct source *source,
+                      unsigned size)
+{
+    struct engine *engine = vcpu->engine;
+    struct ir_block *ir = engine->ir;
+
+    ir_block_begin(ir, pc);
+    ir->indirect_entry = indirect;
+    ir->ends_at_stores = source->checked || engine->options.self_check;
+    ir->each_access = probes_each_access(engine, vcpu->set & ~SET_STEP);
+    return engine->guest->translate(engine->config.guest_config, ir, engine->source, size,
+                                    vcpu->set & SET_STEP ? 1 : engine->options.block_limit) !=
+           IR_SHORT;
+}
+
+/* The bytes at pc, and their translation. False: there is nothing to execute. */
+static bool read_and_translate(struct vcpu *vcpu, uint64_t pc, bool indirect, struct source *source)
+{
+    struct engine *engine = vcpu->engine;
+    size_t first = (size_t)(source->fault - pc);
+    unsigned size;
+
+    if (source->size > SOURCE_BYTES)
+        source->size = SOURCE_BYTES;
+    if (source->size > MOST_BLOCKS) {
+        size = (unsigned)guest_read_code(engine, pc, engine->source,
+                                         first < MOST_BLOCKS ? first : MOST_BLOCKS, MOST_BLOCKS);
+        if (size == MOST_BLOCKS && translate(vcpu, pc, indirect, source, size) &&
+            engine->ir->bytes + LONGEST_INSN <= size)
+            return true;
+    }
+    source->size = (unsigned)guest_read_code(engine, pc, engine->source, first, source->size);
+    if (source->size == 0) {
+        fetch_fault(vcpu, pc);
+        return false;
+    }
+    if (!translate(vcpu, pc, indirect, source, source->size)) {
+        fetch_fault(vcpu, source->fault);
+        return false;
+    }
+    return true;
+}
+
 /* Puts the operations that the engine wants at the head of the block in front of all others. */
 static void plant_head(struct ir_block *ir, const struct ir_op *op, unsigned count)
 {
@@ -325,6 +461,20 @@ static void plant(struct engine *engine, struct ir_block *ir, const struct sourc
         plant_head(ir, head, count);
 }
 
+/* Whether the block at pc may be one of the group, which has `count` blocks already. */
+static bool may_come_along(struct vcpu *vcpu, uint64_t pc, unsigned count, unsigned limit)
+{
+    struct engine *engine = vcpu->engine;
+
+    if (count >= limit || !vcpu_chains(vcpu) || engine->options.one_instruction ||
+        block_find(engine, pc, vcpu->set))
+        return false;
+    for (unsigned i = 0; i < count; i++)
+        if (engine->group_pc[i] == pc)
+            return false;
+    return page_how(engine, pc) & ENGINE_PAGE_EXEC;
+}
+
 /* Translates and emits the block at pc. False: there is nothing to execute there. */
 static bool emit_block(struct vcpu *vcpu, uint64_t pc, bool indirect, unsigned limit,
                        uint64_t *next)
@@ -339,41 +489,25 @@ static bool emit_block(struct vcpu *vcpu, uint64_t pc, bool indirect, unsigned l
         fetch_fault(vcpu, pc);
         return false;
     }
-    if (source.size > SOURCE_BYTES)
-        source.size = SOURCE_BYTES;
-    source.size = (unsigned)guest_read_code(engine, pc, engine->source, (size_t)(source.fault - pc),
-                                            source.size);
-    if (source.size == 0) {
-        fetch_fault(vcpu, pc);
+    if (!read_and_translate(vcpu, pc, indirect, &source))
         return false;
-    }
-    ir_block_begin(ir, pc);
-    ir->indirect_entry = indirect;
-    ir->ends_at_stores = source.checked || engine->options.self_check;
-    ir->each_access = probes_each_access(engine, vcpu->set & ~SET_STEP);
-    if (engine->guest->translate(engine->config.guest_config, ir, engine->source, source.size,
-                                 vcpu->set & SET_STEP ? 1 : engine->options.block_limit) ==
-        IR_SHORT) {
-        fetch_fault(vcpu, source.fault);
-        return false;
-    }
+    last = &ir->op[ir->op_count - 1];
+    if (last->op == IR_JUMP)
+        __builtin_prefetch(place_of(engine, last->imm), 1);
     plant(engine, ir, &source, vcpu->set);
     ir_liveness(ir, engine->options.no_liveness);
     if (log_item_on(LOG_OP))
         log_ir(ir);
     last = &ir->op[ir->op_count - 1];
-    if (last->op == IR_JUMP && engine->code->block_count + 1 < limit && vcpu_chains(vcpu) &&
-        !engine->options.one_instruction && !block_find(engine, last->imm, vcpu->set) &&
-        (page_how(engine, last->imm) & ENGINE_PAGE_EXEC)) {
-        *next = last->imm;
-        for (unsigned i = 0; i < engine->code->block_count; i++)
-            if (engine->group_pc[i] == last->imm)
-                *next = 0;
-        if (last->imm == pc)
-            *next = 0;
-        ir->falls_through = *next != 0;
-    }
     engine->group_pc[engine->code->block_count] = pc;
+    if (last->op == IR_JUMP &&
+        may_come_along(vcpu, last->imm, engine->code->block_count + 1, limit))
+        *next = last->imm;
+    ir->falls_through = *next != 0;
+    engine->group_return[engine->code->block_count] =
+        last->reg == IR_KIND_CALL && (last->op == IR_JUMP || last->op == IR_JUMP_TARGET)
+            ? pc + ir->bytes
+            : 0;
     engine->host->emit(engine->code, &engine->glue, ir);
     return true;
 }
@@ -387,62 +521,85 @@ static void emit_landing(struct engine *engine, uint64_t pc)
     ir_append_jump(ir, pc);
     ir_liveness(ir, false);
     engine->group_counted[engine->code->block_count] = 0;
+    engine->group_return[engine->code->block_count] = 0;
     engine->group_pc[engine->code->block_count] = pc;
     engine->host->emit(engine->code, &engine->glue, ir);
 }
 
-static struct block *record_block(struct engine *engine, unsigned index, uint32_t set,
-                                  const uint16_t *insns, unsigned insn_count, unsigned bytes)
+/* What is known of a block beside its code. */
+struct shape {
+    unsigned insn_count, bytes;
+    uint8_t length[IR_BLOCK_INSNS];
+    bool landing;
+    bool falls_into; /* see struct block */
+};
+
+/* The packed side table of the group's block; its place in the arena. False: no room. */
+static bool record_table(struct engine *engine, const struct ir_entry *entry,
+                         const struct shape *shape, uint32_t *place)
+{
+    uint8_t *to = engine->arena + engine->arena_used;
+
+    if (engine->arena_used + SIDE_TABLE_MAX(entry->points, shape->insn_count) >
+        engine->arena_table.size)
+        return false;
+    *place = (uint32_t)engine->arena_used;
+    return arena(engine, side_table_pack(to, &engine->code->point[entry->point], entry->points,
+                                         entry->start, shape->length, shape->insn_count)) != NULL;
+}
+
+/* Fills in the block behind the last. It is not known yet. */
+static bool record_block(struct engine *engine, unsigned index, uint32_t set,
+                         const struct shape *shape)
 {
     const struct ir_code *code = engine->code;
     const struct ir_entry *entry = &code->block[index];
-    struct block *block = arena(engine, sizeof(*block));
-    struct ir_point *point = arena(engine, entry->points * sizeof(*point));
-    uint16_t *insn = arena(engine, (insn_count + 1) * sizeof(*insn));
+    uint32_t base = (uint32_t)(code->exec - engine->exec), table;
+    bool prologue = entry->indirect || entry->entry != entry->start;
 
-    if (!block || !point || !insn)
-        return NULL;
-    memcpy(point, &code->point[entry->point], entry->points * sizeof(*point));
-    memcpy(insn, insns, (insn_count + 1) * sizeof(*insn));
-    *block = (struct block){
+    if (!record_table(engine, entry, shape, &table))
+        return false;
+    engine->block[engine->block_count + index] = (struct block){
         .pc = engine->group_pc[index],
-        .exec = code->exec + entry->entry,
-        .indirect = entry->indirect || entry->entry != entry->start ? code->exec + entry->start : 0,
-        .start = code->exec + entry->start,
-        .end = code->exec + entry->end,
-        .base = code->exec,
-        .point = point,
-        .insn = insn,
-        .points = entry->points,
+        .exec = base + entry->entry,
+        .indirect = prologue ? base + entry->start : 0,
+        .start = base + entry->start,
+        .end = base + entry->end,
+        .base = base,
+        .table = table,
         .set = set,
         .counted = engine->group_counted[index],
         .run_first = engine->group_run[index],
-        .bytes = (uint16_t)bytes,
-        .insns = (uint8_t)insn_count,
+        .bytes = (uint16_t)shape->bytes,
+        .insns = (uint8_t)shape->insn_count,
+        .falls_into = shape->falls_into,
     };
-    return block;
+    return true;
 }
 
-static void record_site(struct engine *engine, const struct ir_site *site, struct block *block)
+static void record_site(struct engine *engine, const struct ir_site *site, uint32_t block)
 {
-    struct site *new_site = &engine->site[engine->site_count++];
+    uint32_t base = (uint32_t)(engine->code->exec - engine->exec);
 
-    *new_site = (struct site){
+    engine->site[engine->site_count++] = (struct site){
         .block = block,
         .target = site->target,
-        .patch = engine->code->exec + site->patch,
-        .stub = engine->code->exec + site->stub,
+        .patch = base + site->patch,
+        .stub = base + site->stub,
         .cause = site->cause,
         .insn = site->insn,
     };
+    __builtin_prefetch(place_of(engine, site->target), 1);
 }
 
 static void publish(struct engine *engine, struct block *block)
 {
-    struct block **chain = &engine->hash[hash_of(block->pc, block->set)];
+    uint64_t *chain = &place_of(engine, block->pc)->blocks;
+    uint32_t mark = mark_of(block->pc, block->set);
 
-    block->next = *chain;
-    __atomic_store_n(chain, block, __ATOMIC_RELEASE);
+    block->next = (uint32_t)*chain;
+    __atomic_store_n(chain, chain_add(*chain, block_number(engine, block) + 1, mark),
+                     __ATOMIC_RELEASE);
 }
 
 static uint64_t now_ns(void)
@@ -453,19 +610,45 @@ static uint64_t now_ns(void)
     return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
 }
 
-/* The group at pc, into engine->code; what is known of its blocks beside the code, into `shape`. */
-struct shape {
-    unsigned insn_count, bytes;
-    uint16_t insn[IR_BLOCK_INSNS + 1];
-    bool landing;
-};
+static void note_shape(const struct ir_block *ir, struct shape *shape)
+{
+    shape->insn_count = ir->insn_count;
+    shape->bytes = ir->bytes;
+    for (unsigned i = 0; i < ir->insn_count; i++)
+        shape->length[i] = ir->insn[i].length;
+}
 
+/* The block at pc, and those that it runs into. False: there is nothing to execute at pc. */
+static bool emit_chain(struct vcpu *vcpu, uint64_t pc, bool indirect, unsigned limit,
+                       struct shape *shape)
+{
+    struct engine *engine = vcpu->engine;
+    struct ir_code *code = engine->code;
+    uint64_t here, next = pc;
+
+    do {
+        struct shape *s = &shape[code->block_count];
+
+        here = next;
+        s->falls_into = here != pc;
+        s->landing = !emit_block(vcpu, here, indirect && here == pc, limit, &next);
+        if (s->landing && here == pc)
+            return false;
+        if (s->landing) {
+            emit_landing(engine, here);
+            next = 0;
+        }
+        note_shape(engine->ir, s);
+    } while (next != 0 && !code->full);
+    return true;
+}
+
+/* The group at pc, into engine->code and `shape`. */
 static enum block_made emit_group(struct vcpu *vcpu, uint64_t pc, bool indirect, unsigned limit,
                                   struct shape *shape)
 {
     struct engine *engine = vcpu->engine;
     struct ir_code *code = engine->code;
-    uint64_t next = pc;
 
     code->write = engine->write + engine->used;
     code->exec = engine->exec + engine->used;
@@ -474,26 +657,77 @@ static enum block_made emit_group(struct vcpu *vcpu, uint64_t pc, bool indirect,
     code->full = false;
     code->first_site = engine->site_count;
     code->block_count = code->site_count = code->point_count = code->pool_count = 0;
-    do {
-        struct shape *s = &shape[code->block_count];
-        uint64_t here = next;
-
-        s->landing = false;
-        if (!emit_block(vcpu, here, indirect && here == pc, limit, &next)) {
-            if (code->block_count == 0)
-                return BLOCK_FAULT;
-            emit_landing(engine, here);
-            s->landing = true;
-            next = 0;
-        }
-        s->insn_count = engine->ir->insn_count;
-        s->bytes = engine->ir->bytes;
-        for (unsigned i = 0; i < s->insn_count; i++)
-            s->insn[i] = engine->ir->insn[i].offset;
-        s->insn[s->insn_count] = (uint16_t)s->bytes;
-    } while (next != 0 && !code->full);
+    if (!emit_chain(vcpu, pc, indirect, limit, shape))
+        return BLOCK_FAULT;
+    for (unsigned i = 0; i < code->block_count && !code->full; i++)
+        if (engine->group_return[i] &&
+            may_come_along(vcpu, engine->group_return[i], code->block_count, limit))
+            emit_chain(vcpu, engine->group_return[i], true, limit, shape);
     engine->host->finish(code, &engine->glue);
     return code->full ? BLOCK_FULL : BLOCK_MADE;
+}
+
+/* Lock held. */
+static bool make_indirect_entry(struct engine *engine, struct block *block)
+{
+    struct ir_code *code = engine->code;
+
+    if (block->indirect)
+        return true;
+    code->write = engine->write + engine->used;
+    code->exec = engine->exec + engine->used;
+    code->room = engine->cache_size - engine->used;
+    code->size = 0;
+    code->full = false;
+    engine->host->indirect_entry(code, &engine->glue, block->pc, block_exec(engine, block));
+    if (code->full)
+        return false;
+    engine->used += code->size;
+    engine->counts.made_code += code->size;
+    block->indirect = (uint32_t)(code->exec - engine->exec);
+    return true;
+}
+
+/* Its place in the jump table is taken. */
+static void remember_second(struct vcpu *vcpu, const struct block *block)
+{
+    struct ir_second *second = &vcpu->second_table[vcpu->engine->host->second(block->pc)];
+
+    __atomic_store_n(&second->exec, 0, __ATOMIC_RELEASE);
+    __atomic_store_n(&second->tag, -block->pc - 1, __ATOMIC_RELEASE);
+    __atomic_store_n(&second->exec, block_exec(vcpu->engine, block), __ATOMIC_RELEASE);
+}
+
+/* Puts the block into the vCPU's tables for indirect jumps. Lock held. */
+static void remember(struct vcpu *vcpu, struct block *block)
+{
+    struct engine *engine = vcpu->engine;
+    uint64_t *place = &vcpu->jump_table[block->pc & ((1u << IR_JUMP_BITS) - 1)];
+
+    if (*place != engine->glue.empty)
+        remember_second(vcpu, block);
+    else if (make_indirect_entry(engine, block))
+        __atomic_store_n(place, engine->exec + block->indirect, __ATOMIC_RELAXED);
+}
+
+/* Makes a recorded block known. */
+static bool record_known(struct vcpu *vcpu, struct block *block, bool eager)
+{
+    struct engine *engine = vcpu->engine;
+
+    if (!pages_add(engine, block))
+        return false;
+    engine->counts.made_blocks++;
+    engine->counts.made_insns += block->insns;
+    engine->counts.made_bytes += block->bytes;
+    if (eager)
+        link_waiting(engine, block);
+    trace_translate_block((void *)(uintptr_t)block->pc, (uintptr_t)block->pc,
+                          (void *)(uintptr_t)block_exec(engine, block));
+    publish(engine, block);
+    if (eager && block->indirect)
+        remember(vcpu, block);
+    return true;
 }
 
 static enum block_made record_group(struct vcpu *vcpu, const struct shape *shape,
@@ -501,48 +735,27 @@ static enum block_made record_group(struct vcpu *vcpu, const struct shape *shape
 {
     struct engine *engine = vcpu->engine;
     struct ir_code *code = engine->code;
-    struct block *block[IR_GROUP_BLOCKS];
+    uint32_t first = engine->block_count, first_site = engine->site_count;
     bool eager = vcpu_chains(vcpu) && !engine->options.random_exits;
-    uint32_t first_site;
 
-    for (unsigned i = 0; i < code->block_count; i++) {
-        block[i] =
-            record_block(engine, i, vcpu->set, shape[i].insn, shape[i].insn_count, shape[i].bytes);
-        if (!block[i])
+    for (unsigned i = 0; i < code->block_count; i++)
+        if (!record_block(engine, i, vcpu->set, &shape[i]))
             return BLOCK_FULL;
-        if (i > 0)
-            block[i]->falls_from = block[i - 1];
-    }
     for (unsigned i = 0; i < code->site_count; i++)
-        record_site(engine, &code->site[i], block[code->site[i].block]);
-    first_site = engine->site_count - code->site_count;
+        record_site(engine, &code->site[i], first + code->site[i].block);
     for (unsigned i = 0; i < code->block_count; i++) {
-        uint64_t last = block[i]->pc + (block[i]->bytes ? block[i]->bytes - 1u : 0);
-
-        engine->by_code[engine->by_code_count] = block[i];
-        __atomic_store_n(&engine->by_code_count, engine->by_code_count + 1, __ATOMIC_RELEASE);
-        if (shape[i].landing)
-            continue;
-        if (!page_add(engine, block[i]->pc, block[i]) ||
-            ((last ^ block[i]->pc) >> PAGE_BITS && !page_add(engine, last, block[i])))
+        __atomic_store_n(&engine->block_count, first + i + 1, __ATOMIC_RELEASE);
+        if (!shape[i].landing && !record_known(vcpu, &engine->block[first + i], eager))
             return BLOCK_FULL;
-        engine->counts.made_blocks++;
-        engine->counts.made_insns += block[i]->insns;
-        engine->counts.made_bytes += block[i]->bytes;
-        if (eager)
-            link_waiting(engine, block[i]);
-        trace_translate_block((void *)(uintptr_t)block[i]->pc, (uintptr_t)block[i]->pc,
-                              (void *)(uintptr_t)block[i]->exec);
-        publish(engine, block[i]);
     }
     engine->counts.made_code += code->size;
     engine->used += code->size;
-    *made = block[0];
+    *made = &engine->block[first];
     for (uint32_t i = first_site; eager && i < engine->site_count; i++)
         if (engine->site[i].cause == IR_EXIT_LINK)
             link_or_wait(engine, i);
     if (log_item_on(LOG_IN_ASM) || log_item_on(LOG_OUT_ASM))
-        log_blocks(engine, block, code->block_count);
+        log_blocks(engine, &engine->block[first], code->block_count);
     return BLOCK_MADE;
 }
 
@@ -560,10 +773,11 @@ enum block_made block_make(struct vcpu *vcpu, uint64_t pc, bool indirect, struct
         pthread_mutex_unlock(&engine->lock);
         return BLOCK_MADE;
     }
+    tables_ready(engine);
     result = tables_full(engine) ? BLOCK_FULL : emit_group(vcpu, pc, indirect, GROUP_LIMIT, shape);
     if (result == BLOCK_FULL && !tables_full(engine)) /* not in one piece */
         result = emit_group(vcpu, pc, indirect, 1, shape);
-    if (result == BLOCK_FULL && engine->by_code_count == 0)
+    if (result == BLOCK_FULL && engine->block_count == 0)
         bug("the block at %#lx does not fit into an empty code cache", (unsigned long)pc);
     if (result == BLOCK_MADE)
         result = record_group(vcpu, shape, made);
@@ -573,63 +787,30 @@ enum block_made block_make(struct vcpu *vcpu, uint64_t pc, bool indirect, struct
     return result;
 }
 
-/* Lock held. */
-static bool make_indirect_entry(struct engine *engine, struct block *block)
-{
-    struct ir_code *code = engine->code;
-
-    if (block->indirect)
-        return true;
-    code->write = engine->write + engine->used;
-    code->exec = engine->exec + engine->used;
-    code->room = engine->cache_size - engine->used;
-    code->size = 0;
-    code->full = false;
-    engine->host->indirect_entry(code, &engine->glue, block->pc, block->exec);
-    if (code->full)
-        return false;
-    engine->used += code->size;
-    engine->counts.made_code += code->size;
-    block->indirect = code->exec;
-    return true;
-}
-
-/* Its place in the jump table is taken. */
-static void remember_second(struct vcpu *vcpu, const struct block *block)
-{
-    struct ir_second *second = &vcpu->second_table[vcpu->engine->host->second(block->pc)];
-
-    __atomic_store_n(&second->exec, 0, __ATOMIC_RELEASE);
-    __atomic_store_n(&second->tag, -block->pc - 1, __ATOMIC_RELEASE);
-    __atomic_store_n(&second->exec, block->exec, __ATOMIC_RELEASE);
-}
-
 void block_remember(struct vcpu *vcpu, struct block *block)
 {
-    struct engine *engine = vcpu->engine;
-
-    pthread_mutex_lock(&engine->lock);
-    if (engine->generation == vcpu->generation && !block->dead && block->set == vcpu->set) {
-        uint64_t *place = &vcpu->jump_table[block->pc & ((1u << IR_JUMP_BITS) - 1)];
-
-        if (*place != engine->glue.empty)
-            remember_second(vcpu, block);
-        else if (make_indirect_entry(engine, block))
-            __atomic_store_n(place, block->indirect, __ATOMIC_RELAXED);
-    }
-    pthread_mutex_unlock(&engine->lock);
+    pthread_mutex_lock(&vcpu->engine->lock);
+    if (vcpu->engine->generation == vcpu->generation && !block->dead && block->set == vcpu->set)
+        remember(vcpu, block);
+    pthread_mutex_unlock(&vcpu->engine->lock);
 }
 
 /* --- killing --- */
 
-static void unpublish(struct engine *engine, struct block *block)
+static void unpublish(struct engine *engine, const struct block *block)
 {
-    struct block **at = &engine->hash[hash_of(block->pc, block->set)];
+    uint64_t *chain = &place_of(engine, block->pc)->blocks;
+    uint32_t number = block_number(engine, block) + 1;
+    struct block *before = numbered(engine, (uint32_t)*chain);
 
-    while (*at && *at != block)
-        at = &(*at)->next;
-    if (*at)
-        __atomic_store_n(at, block->next, __ATOMIC_RELEASE);
+    if (before == block) {
+        __atomic_store_n(chain, chain_add(*chain, block->next, 0), __ATOMIC_RELEASE);
+        return;
+    }
+    while (before && before->next != number)
+        before = numbered(engine, before->next);
+    if (before)
+        __atomic_store_n(&before->next, block->next, __ATOMIC_RELEASE);
 }
 
 static void forget_indirect(struct engine *engine, const struct block *block)
@@ -639,32 +820,39 @@ static void forget_indirect(struct engine *engine, const struct block *block)
     for (struct vcpu *vcpu = engine->vcpus; vcpu; vcpu = vcpu->next) {
         struct ir_second *second = &vcpu->second_table[engine->host->second(block->pc)];
 
-        if (second->exec == block->exec) {
+        if (second->exec == block_exec(engine, block)) {
             __atomic_store_n(&second->exec, 0, __ATOMIC_RELEASE);
             __atomic_store_n(&second->tag, 0, __ATOMIC_RELEASE);
         }
     }
     for (struct vcpu *vcpu = engine->vcpus; block->indirect && vcpu; vcpu = vcpu->next)
-        if (vcpu->jump_table[index] == block->indirect)
+        if (vcpu->jump_table[index] == engine->exec + block->indirect)
             __atomic_store_n(&vcpu->jump_table[index], engine->glue.empty, __ATOMIC_RELAXED);
 }
 
+static void kill_one(struct engine *engine, struct block *block)
+{
+    __atomic_store_n(&block->dead, true, __ATOMIC_RELAXED);
+    engine->counts.kills++;
+    unpublish(engine, block);
+    for (uint32_t number = block->incoming; number != 0;) {
+        struct site *site = &engine->site[number - 1];
+
+        number = site->next;
+        site->linked = 0;
+        patch_site(engine, site, site->stub);
+    }
+    block->incoming = 0;
+    forget_indirect(engine, block);
+}
+
+/* With it die those that run into it. */
 void block_kill(struct engine *engine, struct block *block)
 {
-    while (block && !block->dead) {
-        __atomic_store_n(&block->dead, true, __ATOMIC_RELAXED);
-        engine->counts.kills++;
-        unpublish(engine, block);
-        for (uint32_t number = block->incoming; number != 0;) {
-            struct site *site = &engine->site[number - 1];
-
-            number = site->next;
-            site->linked = NULL;
-            patch_site(engine, site, site->stub);
-        }
-        block->incoming = 0;
-        forget_indirect(engine, block);
-        block = block->falls_from;
+    for (; !block->dead; block--) {
+        kill_one(engine, block);
+        if (!block->falls_into)
+            return;
     }
 }
 
@@ -688,9 +876,8 @@ void blocks_reset(struct engine *engine)
     }
     probes_reset(engine);
     counts_reset(engine);
-    madvise(engine->hash, sizeof(*engine->hash) << ENGINE_HASH_BITS, MADV_DONTNEED);
-    madvise(engine->waiting, sizeof(*engine->waiting) << ENGINE_HASH_BITS, MADV_DONTNEED);
-    engine->by_code_count = 0;
+    table_clear(&engine->hash_table);
+    engine->block_count = 0;
     engine->site_count = 0;
     engine->arena_used = 0;
     engine->used = engine->glue_size;
@@ -698,10 +885,14 @@ void blocks_reset(struct engine *engine)
 
 static void page_kill(struct engine *engine, struct code_page *page)
 {
+    for (struct block *block = numbered(engine, page->first); block;
+         block = numbered(engine, block->next_on_page))
+        block_kill(engine, block);
     for (struct page_blocks *entry = page->blocks; entry; entry = entry->next)
         block_kill(engine, entry->block);
     if (page->watched)
         engine->config.memory.watch_stores(engine->config.memory.opaque, page->address, false);
+    page->first = 0;
     page->blocks = NULL;
     page->watched = false;
     page->how = 0;
@@ -733,7 +924,7 @@ bool engine_has_code(struct engine *engine, uint64_t start, uint64_t end)
         struct code_page *page = __atomic_load_n(page_chain(engine, address), __ATOMIC_ACQUIRE);
 
         for (; page; page = page->next)
-            if (page->address == address && (page->watched || page->blocks))
+            if (page->address == address && (page->watched || page->first || page->blocks))
                 return true;
     }
     return false;
@@ -741,40 +932,43 @@ bool engine_has_code(struct engine *engine, uint64_t start, uint64_t end)
 
 /* --- from code back to blocks --- */
 
-bool block_at(struct engine *engine, uint64_t exec, struct block **found, struct ir_point *point)
+/* The last block whose code begins at or before the offset. */
+static struct block *block_before(struct engine *engine, uint32_t offset)
 {
-    uint32_t low = 0, high = __atomic_load_n(&engine->by_code_count, __ATOMIC_ACQUIRE);
-    const struct block *block;
-    uint32_t first, last;
+    uint32_t low = 0, high = __atomic_load_n(&engine->block_count, __ATOMIC_ACQUIRE);
 
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
 
-        if (engine->by_code[middle]->start <= exec)
+        if (engine->block[middle].start <= offset)
             low = middle + 1;
         else
             high = middle;
     }
-    if (low == 0)
-        return false;
-    *found = engine->by_code[low - 1];
-    block = *found;
-    first = 0;
-    last = block->points;
-    while (first < last) {
-        uint32_t middle = first + (last - first) / 2;
+    return numbered(engine, low);
+}
 
-        if (block->base + block->point[middle].host <= exec)
-            first = middle + 1;
-        else
-            last = middle;
+bool block_at(struct engine *engine, uint64_t exec, struct block **found, struct ir_point *point)
+{
+    uint32_t offset = (uint32_t)(exec - engine->exec);
+    const struct block *block = *found = block_before(engine, offset);
+    struct side_cursor cursor;
+    bool any = false;
+
+    if (!block)
+        return false;
+    side_begin(engine, block, &cursor);
+    while (offset < block->end && side_next(&cursor)) {
+        if (block->base + cursor.point.host > offset)
+            break;
+        *point = cursor.point;
+        any = true;
     }
-    if (exec >= block->end || first == 0) {
+    if (!any) {
         *point = (struct ir_point){.flags = IR_POINT_COLD};
         return true;
     }
-    *point = block->point[first - 1];
-    if (block->base + point->host != exec)
+    if (block->base + point->host != offset)
         point->flags &= (uint8_t)~IR_POINT_BOUNDARY;
     return true;
 }

@@ -16,7 +16,24 @@ enum {
     CACHE_MIN = 64 << 10,
     NEAR_STEP = 16 << 20,
     NEAR_REACH = 1 << 30,
+    PIECE = 256 << 10, /* memory is asked for in such pieces */
 };
+
+/* A view anywhere, such that huge pages can be used. */
+static void *map_anywhere(const struct engine *engine, int protection)
+{
+    uint8_t *space = mmap(NULL, engine->cache_size + HUGE_PAGE, PROT_NONE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    size_t before = -(uintptr_t)space & (HUGE_PAGE - 1);
+
+    if (space == MAP_FAILED)
+        return MAP_FAILED;
+    if (before > 0)
+        munmap(space, before);
+    munmap(space + before + engine->cache_size, HUGE_PAGE - before);
+    return mmap(space + before, engine->cache_size, protection, MAP_SHARED | MAP_FIXED,
+                engine->memfd, 0);
+}
 
 /* The executed view, near the wanted address if that can be had. */
 static void *map_near(struct engine *engine, uint64_t wanted)
@@ -28,7 +45,7 @@ static void *map_near(struct engine *engine, uint64_t wanted)
         if (at != MAP_FAILED)
             return at;
     }
-    return mmap(NULL, engine->cache_size, PROT_READ | PROT_EXEC, MAP_SHARED, engine->memfd, 0);
+    return map_anywhere(engine, PROT_READ | PROT_EXEC);
 }
 
 static int new_memfd(size_t size)
@@ -42,10 +59,31 @@ static int new_memfd(size_t size)
     return fd;
 }
 
-static void keep_from_children(struct engine *engine)
+static void advise(struct engine *engine, int advice)
 {
-    madvise(engine->write, engine->cache_size, MADV_DONTFORK);
-    madvise((void *)(uintptr_t)engine->exec, engine->cache_size, MADV_DONTFORK);
+    madvise(engine->write, engine->cache_size, advice);
+    madvise((void *)(uintptr_t)engine->exec, engine->cache_size, advice);
+}
+
+/* Children share neither view; huge pages serve where there are any. */
+static void advise_views(struct engine *engine)
+{
+    advise(engine, MADV_DONTFORK);
+    advise(engine, MADV_HUGEPAGE);
+}
+
+void cache_ready(struct engine *engine)
+{
+    size_t size = engine->cache_size - engine->ready;
+
+    if (engine->used + PIECE / 2 <= engine->ready || size == 0)
+        return;
+    if (size > PIECE)
+        size = PIECE;
+    /* Where the kernel does not know this (before 5.14), memory comes page by page. The executed
+     * view takes up what is there in larger steps by itself. */
+    madvise(engine->write + engine->ready, size, MADV_POPULATE_WRITE);
+    engine->ready += size;
 }
 
 /* The mappings keep the memory; a descriptor would be in the guest's way. */
@@ -68,8 +106,7 @@ bool cache_new(struct engine *engine, struct error *err)
     if (engine->memfd < 0)
         return error_set(err, "no memory for translated code (%zu bytes): %s", engine->cache_size,
                          strerror(errno));
-    engine->write =
-        mmap(NULL, engine->cache_size, PROT_READ | PROT_WRITE, MAP_SHARED, engine->memfd, 0);
+    engine->write = map_anywhere(engine, PROT_READ | PROT_WRITE);
     exec = map_near(engine, engine->options.code_near);
     if (engine->write == MAP_FAILED || exec == MAP_FAILED) {
         close(engine->memfd);
@@ -77,7 +114,8 @@ bool cache_new(struct engine *engine, struct error *err)
     }
     engine->exec = (uint64_t)(uintptr_t)exec;
     close_memfd(engine);
-    keep_from_children(engine);
+    advise_views(engine);
+    cache_ready(engine);
     cache_reset(engine);
     engine->glue_size = engine->used;
     return true;
@@ -87,11 +125,6 @@ void cache_free(struct engine *engine)
 {
     munmap(engine->write, engine->cache_size);
     munmap((void *)(uintptr_t)engine->exec, engine->cache_size);
-}
-
-uint8_t *cache_writable(const struct engine *engine, uint64_t exec)
-{
-    return engine->write + (exec - engine->exec);
 }
 
 void cache_reset(struct engine *engine)
@@ -178,7 +211,8 @@ void engine_fork_child(struct engine *engine, struct vcpu *self)
     if (engine->memfd < 0 || view[0] == MAP_FAILED || view[1] == MAP_FAILED)
         bug("a forked child has no memory for translated code: %s", strerror(errno));
     close_memfd(engine);
-    keep_from_children(engine);
+    advise_views(engine);
+    engine->ready = (engine->used + PIECE - 1) & ~(size_t)(PIECE - 1); /* mapped as they are used */
     if (!copied)
         engine_flush(engine);
 }

@@ -35,8 +35,9 @@
 
 enum {
     PAGE_BITS = 12,
-    ENGINE_HASH_BITS = 16,
+    ENGINE_HASH_BITS = 17,
     ENGINE_PAGES_BITS = 12,
+    HUGE_PAGE = 2 << 20,
     SOURCE_BYTES = 512, /* of guest code looked at for one block */
 };
 
@@ -64,40 +65,61 @@ struct count_slot {
 /* In the number of a probe set: blocks of one instruction, for a guest that single-steps. */
 #define SET_STEP 0x80000000u
 
+/* Blocks and sites are many, and each is looked at a few times: so they are small, lie in arrays in
+ * the order of their code, and name each other by number. Addresses of code are offsets from
+ * engine.exec. Numbers marked +1 are 0 for none. */
 struct block {
     uint64_t pc;
-    struct block *next;       /* in its chain of the hash */
-    struct block *falls_from; /* the block that runs into this one without a jump */
-    uint64_t exec;            /* executed address of the direct entry */
-    uint64_t indirect;        /* of the indirect entry; 0: none yet */
-    uint64_t start;           /* of its code, and behind its hot part */
-    uint64_t end;
-    uint64_t base; /* executed address that the offsets of points count from */
-    const struct ir_point *point;
-    const uint16_t *insn; /* offsets of the instructions, and behind the last one */
-    uint32_t points;
-    uint32_t incoming;  /* first site that is linked to it, +1; 0: none */
+    uint32_t next;         /* in its chain of the hash, +1 */
+    uint32_t next_on_page; /* among those that begin on its page, +1 */
+    uint32_t exec;         /* direct entry */
+    uint32_t indirect;     /* indirect entry; 0: none yet */
+    uint32_t start;        /* of its code, and behind its hot part */
+    uint32_t end;
+    uint32_t base;      /* its group's code: offsets of points count from it */
+    uint32_t table;     /* side table, in the arena: side_table.c */
+    uint32_t incoming;  /* first site that is linked to it, +1 */
     uint32_t set;       /* number of the probe set it was made for */
-    uint8_t counted;    /* set of 1 << enum counted */
     uint32_t run_first; /* site of its run of stream records */
     uint16_t bytes;
     uint8_t insns;
+    uint8_t counted; /* set of 1 << enum counted */
     bool dead;
+    bool falls_into; /* the one made before it runs into it without a jump */
 };
 
 struct site {
-    struct block *block;
-    struct block *linked;
     uint64_t target;
-    uint64_t patch; /* executed address of the displacement */
-    uint64_t stub;
-    uint32_t next;         /* in the linked block's list, +1 */
-    uint32_t next_waiting; /* in the list of sites whose target was not there, +1 */
+    uint32_t block;
+    uint32_t linked; /* +1 */
+    uint32_t patch;  /* the displacement */
+    uint32_t stub;
+    uint32_t next; /* in the linked block's list or, where it `waits`, in the hash, +1 */
     uint8_t cause;
     uint8_t insn;
+    bool waits;
 };
 
-/* The blocks that have bytes on a page. */
+_Static_assert(sizeof(struct block) <= 64 && sizeof(struct site) <= 32, "see above");
+
+/* A place of the hash: two chains. In the low half of each the number of its first, +1; in the high
+ * half a mark of each that was ever put in, by which most searches end here. */
+struct hash_place {
+    uint64_t blocks;
+    uint64_t waiting; /* sites that wait for a block */
+};
+
+/* A table of the engine that grows, address space reserved: memory is asked for ahead, in pieces,
+ * for a page fault costs more than what is written there. */
+struct table {
+    uint8_t *at;
+    size_t size;  /* bytes reserved */
+    void *mapped; /* what is mapped: more, for `at` is aligned for huge pages */
+    size_t mapped_size;
+    size_t ready; /* bytes that have memory already */
+};
+
+/* The blocks that come from another page and end on this one. */
 struct page_blocks {
     struct page_blocks *next;
     struct block *block;
@@ -106,6 +128,7 @@ struct page_blocks {
 struct code_page {
     struct code_page *next;
     uint64_t address;
+    uint32_t first; /* of the blocks that begin here, +1 */
     struct page_blocks *blocks;
     unsigned how; /* set of enum engine_page; 0: not known */
     bool watched;
@@ -132,24 +155,26 @@ struct engine {
     uint64_t exec;
     size_t cache_size;
     size_t used;
+    size_t ready; /* bytes that have memory already */
     size_t glue_size;
     struct ir_glue glue;
 
     pthread_mutex_t lock;
 
     /* block.c */
-    struct block **hash;
-    struct block **by_code; /* all blocks by their code's address, which only grows */
-    uint32_t by_code_count, by_code_max;
+    struct hash_place *hash;
+    struct block *block; /* all, in the order of their code */
+    uint32_t block_count, block_max;
     struct site *site;
     uint32_t site_count, site_max;
-    uint32_t *waiting; /* by hash of the target: first site that waits for a block, +1 */
     uint8_t *arena;
-    size_t arena_used, arena_size;
+    size_t arena_used;
+    struct table hash_table, block_table, site_table, arena_table;
     struct code_page *pages[1 << ENGINE_PAGES_BITS];
     struct ir_block *ir;
     struct ir_code *code;
     uint64_t group_pc[IR_GROUP_BLOCKS];
+    uint64_t group_return[IR_GROUP_BLOCKS]; /* where its call will return to; 0: no call */
     uint8_t group_counted[IR_GROUP_BLOCKS];
     uint32_t group_run[IR_GROUP_BLOCKS];
     uint8_t source[SOURCE_BYTES]; /* guest bytes of the block that is being made */
@@ -179,7 +204,8 @@ struct engine {
 };
 
 struct vcpu {
-    struct ir_state *state;
+    struct ir_state *state; /* and the tables behind it, in memory that begins at `memory` */
+    void *memory;
     uint64_t *jump_table;
     struct ir_second *second_table;
     struct engine *engine;
@@ -211,9 +237,55 @@ bool cache_new(struct engine *engine, struct error *err);
 void cache_free(struct engine *engine);
 /* Writes the glue into an empty cache. */
 void cache_reset(struct engine *engine);
-uint8_t *cache_writable(const struct engine *engine, uint64_t exec);
+
+/* Memory for the part of the cache that is written next. */
+void cache_ready(struct engine *engine);
+
+/* --- table.c --- */
+
+bool table_new(struct table *table, size_t size);
+/* One that is used all over from the beginning: all its memory now, huge pages where there are any.
+ */
+bool table_new_whole(struct table *table, size_t size);
+/* Makes all its bytes 0. */
+void table_clear(struct table *table);
+void table_free(struct table *table);
+/* The table is about to be used as far as `used` bytes, and a little further. */
+void table_ready(struct table *table, size_t used);
+
+/* --- side_table.c --- */
+
+/* The longest that side_table_pack() can write. */
+#define SIDE_TABLE_MAX(points, insns) ((points) * (1 + sizeof(struct ir_point)) + (insns) + 1)
+
+/* Packs the points of a block, `start` being the offset of its code in its group's, and the lengths
+ * of its instructions. Returns the number of bytes. */
+size_t side_table_pack(uint8_t *to, const struct ir_point *point, unsigned points, uint32_t start,
+                       const uint8_t *length, unsigned insns);
+
+/* The points of a block one after the other. Async-signal-safe. */
+struct side_cursor {
+    const uint8_t *at;
+    struct ir_point point;
+};
+void side_begin(const struct engine *engine, const struct block *block, struct side_cursor *cursor);
+bool side_next(struct side_cursor *cursor);
+
+/* Guest address of the instruction; of the end of the block for the number behind the last. */
+uint64_t side_pc(const struct engine *engine, const struct block *block, unsigned insn);
 
 /* --- block.c --- */
+
+/* Executed address of the direct entry. */
+static inline uint64_t block_exec(const struct engine *engine, const struct block *block)
+{
+    return engine->exec + block->exec;
+}
+
+static inline uint32_t block_number(const struct engine *engine, const struct block *block)
+{
+    return (uint32_t)(block - engine->block);
+}
 
 /* The live block at pc, or NULL. Without the lock. */
 struct block *block_find(struct engine *engine, uint64_t pc, uint32_t set);
@@ -280,7 +352,7 @@ bool vcpu_chains(const struct vcpu *vcpu);
 /* --- looking.c --- */
 
 /* What -d says about blocks that were made, and about one that is about to run. */
-void log_blocks(struct engine *engine, struct block *const *block, unsigned count);
+void log_blocks(struct engine *engine, const struct block *block, unsigned count);
 void log_ir(const struct ir_block *ir);
 void log_entry(struct vcpu *vcpu, const struct block *block);
 void log_fault(struct vcpu *vcpu);

@@ -51,35 +51,35 @@ static void log_host_code(struct engine *engine, const struct block *block)
 {
     const struct disas_style style = {DISAS_64, DISAS_ATT, NULL, NULL};
     struct disas_mark mark[IR_BLOCK_INSNS + 1];
+    struct side_cursor cursor;
     size_t marks = 0;
     struct strbuf text;
 
     if (block->exec != block->start)
         mark[marks++] = (struct disas_mark){.guest = block->pc, .note = " + indirect entry"};
-    for (uint32_t i = 0; i < block->points; i++) {
-        const struct ir_point *point = &block->point[i];
-
-        if ((point->flags & IR_POINT_BOUNDARY) && marks < IR_BLOCK_INSNS)
+    side_begin(engine, block, &cursor);
+    while (side_next(&cursor)) {
+        if ((cursor.point.flags & IR_POINT_BOUNDARY) && marks < IR_BLOCK_INSNS)
             mark[marks++] = (struct disas_mark){
-                .offset = block->base + point->host - block->start,
-                .guest = block->pc + block->insn[point->insn],
+                .offset = block->base + cursor.point.host - block->start,
+                .guest = side_pc(engine, block, cursor.point.insn),
             };
     }
     strbuf_init(&text);
-    disas_out_asm(&style, cache_writable(engine, block->start), block->end - block->start,
-                  block->start, mark, marks, &text);
+    disas_out_asm(&style, engine->write + block->start, block->end - block->start,
+                  engine->exec + block->start, mark, marks, &text);
     write_out(&text);
 }
 
-void log_blocks(struct engine *engine, struct block *const *block, unsigned count)
+void log_blocks(struct engine *engine, const struct block *block, unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
-        if (block[i]->insns == 0 || !log_filter_has(block[i]->pc))
+        if (block[i].insns == 0 || !log_filter_has(block[i].pc))
             continue;
         if (log_item_on(LOG_IN_ASM))
-            log_guest_code(engine, block[i]);
+            log_guest_code(engine, &block[i]);
         if (log_item_on(LOG_OUT_ASM))
-            log_host_code(engine, block[i]);
+            log_host_code(engine, &block[i]);
     }
 }
 
@@ -106,7 +106,7 @@ void log_entry(struct vcpu *vcpu, const struct block *block)
     strbuf_init(&text);
     if (log_item_on(LOG_EXEC)) {
         strbuf_printf(&text, "Trace %d: %p [%016x/%016" PRIx64 "/%08x/%08x] ", vcpu->number,
-                      (void *)(uintptr_t)block->exec, 0, block->pc, 0, block->set);
+                      (void *)(uintptr_t)block_exec(engine, block), 0, block->pc, 0, block->set);
         name_of(engine, block->pc, &text);
         strbuf_puts(&text, "\n");
     }
@@ -141,7 +141,7 @@ uint64_t engine_guest_pc(struct engine *engine, uint64_t host_pc)
     if (host_pc < engine->exec || host_pc >= engine->exec + engine->cache_size ||
         !block_at(engine, host_pc, &block, &point))
         return host_pc;
-    return block->pc + block->insn[point.insn];
+    return side_pc(engine, block, point.insn);
 }
 
 /* --- figures --- */
@@ -165,13 +165,13 @@ static uint64_t host_instructions(struct engine *engine)
     uint64_t count = 0;
 
     strbuf_init(&text);
-    for (uint32_t i = 0; i < engine->by_code_count; i++) {
-        const struct block *block = engine->by_code[i];
-        uint64_t at = block->exec;
+    for (uint32_t i = 0; i < engine->block_count; i++) {
+        const struct block *block = &engine->block[i];
 
-        for (; at < block->end; count++) {
+        for (uint32_t at = block->exec; at < block->end; count++) {
             strbuf_clear(&text);
-            at += disas_insn(&style, cache_writable(engine, at), block->end - at, at, &text);
+            at += (uint32_t)disas_insn(&style, engine->write + at, block->end - at,
+                                       engine->exec + at, &text);
         }
     }
     strbuf_free(&text);
@@ -182,8 +182,8 @@ static uint64_t live_instructions(const struct engine *engine)
 {
     uint64_t count = 0;
 
-    for (uint32_t i = 0; i < engine->by_code_count; i++)
-        count += engine->by_code[i]->insns;
+    for (uint32_t i = 0; i < engine->block_count; i++)
+        count += engine->block[i].insns;
     return count;
 }
 

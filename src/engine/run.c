@@ -125,16 +125,19 @@ static bool random_exit(struct vcpu *vcpu)
 /* What the site said, copied while nobody can flush. */
 static void note_site(struct vcpu *vcpu)
 {
-    const struct site *site = &vcpu->engine->site[vcpu->state->exit_arg];
+    const struct engine *engine = vcpu->engine;
+    const struct site *site = &engine->site[vcpu->state->exit_arg];
+    const struct block *block;
 
     if (vcpu->state->exit != IR_EXIT_LINK)
         return;
+    block = &engine->block[site->block];
     /* What does not change: others link the site under the lock. */
     vcpu->left = (struct site){
         .block = site->block, .target = site->target, .cause = site->cause, .insn = site->insn};
-    vcpu->left_pc = site->block->pc + site->block->insn[site->insn];
-    if (site->insn < site->block->insns)
-        vcpu->left_next = site->block->pc + site->block->insn[site->insn + 1u];
+    vcpu->left_pc = side_pc(engine, block, site->insn);
+    if (site->insn < block->insns)
+        vcpu->left_next = side_pc(engine, block, site->insn + 1u);
 }
 
 static uint32_t wanted_set(struct vcpu *vcpu)
@@ -155,7 +158,7 @@ static bool set_out(struct vcpu *vcpu, const struct block *block, uint64_t *pc)
         __atomic_load_n(&engine->generation, __ATOMIC_SEQ_CST) != vcpu->generation)
         return false;
     *pc = block->pc; /* nobody flushes from here on */
-    engine->host->set_entry(vcpu->state, block->exec);
+    engine->host->set_entry(vcpu->state, block_exec(engine, block));
     return !__atomic_load_n(&engine->stop, __ATOMIC_SEQ_CST) &&
            !__atomic_load_n(&block->dead, __ATOMIC_RELAXED) &&
            !__atomic_load_n(&vcpu->interrupt, __ATOMIC_SEQ_CST) && wanted_set(vcpu) == vcpu->set;
@@ -176,7 +179,7 @@ static bool run_block(struct vcpu *vcpu, const struct block *block)
     engine->host->enter(&engine->glue);
     /* Translated code may come back with sites and probes that other threads have made meanwhile.
      */
-    (void)__atomic_load_n(&engine->by_code_count, __ATOMIC_ACQUIRE);
+    (void)__atomic_load_n(&engine->block_count, __ATOMIC_ACQUIRE);
     if (vcpu->state->stream != vcpu->stream)
         stream_flush(vcpu);
     note_site(vcpu);
@@ -235,13 +238,13 @@ static bool find_branch(struct vcpu *vcpu, uint64_t *pc)
     unsigned found = 0;
 
     pthread_mutex_lock(&engine->lock);
-    for (uint32_t i = 0; i < engine->by_code_count && led != IR_LED_SURELY; i++) {
-        const struct block *block = engine->by_code[i];
+    for (uint32_t i = 0; i < engine->block_count && led != IR_LED_SURELY; i++) {
+        const struct block *block = &engine->block[i];
         uint64_t last;
 
         if (block->dead || block->insns == 0)
             continue;
-        last = block->pc + block->insn[block->insns - 1];
+        last = side_pc(engine, block, block->insns - 1u);
         if (found > 0 && last == *pc)
             continue;
         led = led_there(vcpu, last, false);
@@ -322,7 +325,7 @@ static enum next left_at_site(struct vcpu *vcpu, struct arrival *arrival)
         return NEXT_FAULT;
     case IR_EXIT_STALE:
         vcpu->state->pc = vcpu->left_pc;
-        block_stale(vcpu, site->block);
+        block_stale(vcpu, &engine->block[site->block]);
         return NEXT_BLOCK;
     default: bug("translated code left for an unknown reason (%u)", site->cause);
     }

@@ -52,7 +52,7 @@ static void come_out_at_boundary(struct vcpu *vcpu, void *ucontext)
     }
     if (block_at(engine, pc, &block, &point) && (point.flags & IR_POINT_BOUNDARY)) {
         vcpu->stepping = false;
-        vcpu->state->pc = block->pc + block->insn[point.insn];
+        vcpu->state->pc = side_pc(engine, block, point.insn);
         if (point.insn > 0) /* at the head it has not counted yet */
             counts_correct(vcpu, block, point.insn, false);
         engine->host->context_step(ucontext, false);
@@ -95,14 +95,14 @@ static enum engine_signal fault(struct vcpu *vcpu, int signal, const siginfo_t *
     if (signal == SIGSEGV && (point.flags & IR_POINT_STREAM) &&
         stream_guards(vcpu, (uint64_t)(uintptr_t)info->si_addr)) {
         stream_flush(vcpu);
-        engine->host->context_go(ucontext, block->base + point.host);
+        engine->host->context_go(ucontext, engine->exec + block->base + point.host);
         return ENGINE_SIGNAL_TAKEN;
     }
     vcpu->stepping = false;
     engine->host->context_step(ucontext, false);
     engine->host->context_recover(ucontext, vcpu->state, &point);
     stream_cut(vcpu, block, &point);
-    vcpu->state->pc = block->pc + block->insn[point.insn + (behind ? 1 : 0)];
+    vcpu->state->pc = side_pc(engine, block, point.insn + (behind ? 1u : 0));
     counts_correct(vcpu, block, point.insn + (behind ? 1u : 0), !behind);
     vcpu->fault = (struct vcpu_fault){
         .signal = signal,

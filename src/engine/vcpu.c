@@ -14,7 +14,10 @@
 #include "engine/internal.h"
 #include "trace-engine.h"
 
-enum { VCPU_BYTES = COUNT_AT + 8 * COUNT_SLOTS };
+enum {
+    VCPU_BYTES = COUNT_AT + 8 * COUNT_SLOTS,
+    HUGE_VCPUS = 8, /* so many have a huge page for their tables: indirect jumps use all of them */
+};
 
 /* Which state block is bound to a thread: a question to the machine that the program runs on, so it
  * is the same function for all engines. */
@@ -26,6 +29,20 @@ static void *reserve(size_t size)
                     -1, 0);
 
     return at == MAP_FAILED ? NULL : at;
+}
+
+static bool tables_new(struct engine *engine)
+{
+    if (!table_new_whole(&engine->hash_table, sizeof(*engine->hash) << ENGINE_HASH_BITS) ||
+        !table_new(&engine->block_table, sizeof(struct block) * engine->block_max) ||
+        !table_new(&engine->site_table, sizeof(struct site) * engine->site_max) ||
+        !table_new(&engine->arena_table, engine->cache_size * 8 + (8 << 20)))
+        return false;
+    engine->hash = (struct hash_place *)(void *)engine->hash_table.at;
+    engine->block = (struct block *)(void *)engine->block_table.at;
+    engine->site = (struct site *)(void *)engine->site_table.at;
+    engine->arena = engine->arena_table.at;
+    return true;
 }
 
 struct engine *engine_new(const struct engine_config *config, struct error *err)
@@ -52,17 +69,10 @@ struct engine *engine_new(const struct engine_config *config, struct error *err)
     if (!cache_new(engine, err))
         goto fail;
     /* One block takes at least 32 bytes of code; what lies beside it, about ten times that. */
-    engine->by_code_max = (uint32_t)(engine->cache_size / 32) + 64;
+    engine->block_max = (uint32_t)(engine->cache_size / 32) + 64;
     engine->site_max = (uint32_t)(engine->cache_size / 16) + 1024;
-    engine->arena_size = engine->cache_size * 8 + (8 << 20);
-    engine->hash = reserve(sizeof(*engine->hash) << ENGINE_HASH_BITS);
-    engine->waiting = reserve(sizeof(*engine->waiting) << ENGINE_HASH_BITS);
-    engine->by_code = reserve(sizeof(*engine->by_code) * engine->by_code_max);
-    engine->site = reserve(sizeof(*engine->site) * engine->site_max);
-    engine->arena = reserve(engine->arena_size);
     engine->count_slot = reserve(sizeof(*engine->count_slot) * COUNT_SLOTS);
-    if (!engine->waiting || !engine->count_slot || !engine->hash || !engine->by_code ||
-        !engine->site || !engine->arena) {
+    if (!tables_new(engine) || !engine->count_slot) {
         error_set(err, "no address space for the engine's tables: %s", strerror(errno));
         cache_free(engine);
         goto fail;
@@ -83,16 +93,45 @@ fail:
 void engine_free(struct engine *engine)
 {
     probes_free(engine);
-    munmap(engine->waiting, sizeof(*engine->waiting) << ENGINE_HASH_BITS);
-    munmap(engine->hash, sizeof(*engine->hash) << ENGINE_HASH_BITS);
-    munmap(engine->by_code, sizeof(*engine->by_code) * engine->by_code_max);
+    table_free(&engine->hash_table);
     munmap(engine->count_slot, sizeof(*engine->count_slot) * COUNT_SLOTS);
-    munmap(engine->site, sizeof(*engine->site) * engine->site_max);
-    munmap(engine->arena, engine->arena_size);
+    table_free(&engine->block_table);
+    table_free(&engine->site_table);
+    table_free(&engine->arena_table);
     cache_free(engine);
     free(engine->ir);
     free(engine->code);
     free(engine);
+}
+
+/* A vCPU's state block, and its tables behind it. */
+static bool memory_new(struct vcpu *vcpu, struct engine *engine)
+{
+    uint8_t *memory = reserve(VCPU_BYTES + HUGE_PAGE);
+    unsigned others = 0;
+    uint8_t *state;
+
+    if (!memory)
+        return false;
+    pthread_mutex_lock(&engine->lock);
+    for (const struct vcpu *other = engine->vcpus; other; other = other->next)
+        others++;
+    pthread_mutex_unlock(&engine->lock);
+    state = memory + (-(uintptr_t)memory & (HUGE_PAGE - 1));
+    if (others < HUGE_VCPUS)
+        madvise(state, HUGE_PAGE, MADV_HUGEPAGE);
+    madvise(state, IR_SECOND_AT, MADV_POPULATE_WRITE);
+    vcpu->memory = memory;
+    vcpu->state = (struct ir_state *)(void *)state;
+    vcpu->jump_table = (uint64_t *)(void *)(state + IR_STATE_SIZE);
+    vcpu->second_table = (struct ir_second *)(void *)(state + IR_SECOND_AT);
+    vcpu->count = (uint64_t *)(void *)(state + COUNT_AT);
+    return true;
+}
+
+static void memory_free(const struct vcpu *vcpu)
+{
+    munmap(vcpu->memory, VCPU_BYTES + HUGE_PAGE);
 }
 
 void vcpu_forget(struct vcpu *vcpu)
@@ -104,28 +143,22 @@ void vcpu_forget(struct vcpu *vcpu)
 
 struct vcpu *vcpu_new(struct engine *engine, int number, struct error *err)
 {
-    struct vcpu *vcpu;
-    uint8_t *memory = mmap(NULL, VCPU_BYTES, PROT_READ | PROT_WRITE,
-                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    struct vcpu *vcpu = mem_alloc(sizeof(*vcpu));
 
-    if (memory == MAP_FAILED) {
+    if (!memory_new(vcpu, engine)) {
         error_set(err, "no memory for a CPU: %s", strerror(errno));
+        free(vcpu);
         return NULL;
     }
-    vcpu = mem_alloc(sizeof(*vcpu));
     vcpu->engine = engine;
     vcpu->number = number;
     vcpu->random = (uint64_t)number + 88172645463325252U;
-    vcpu->state = (struct ir_state *)(void *)memory;
-    vcpu->jump_table = (uint64_t *)(void *)(memory + IR_STATE_SIZE);
-    vcpu->second_table = (struct ir_second *)(void *)(memory + IR_SECOND_AT);
-    vcpu->count = (uint64_t *)(void *)(memory + COUNT_AT);
     engine->guest->reset(engine->config.guest_config, vcpu->state);
     vcpu->state->owner = vcpu;
     vcpu->set = probes_wanted(engine);
     if (!stream_new(vcpu)) {
         error_set(err, "no memory for a CPU's stream buffer: %s", strerror(errno));
-        munmap(memory, VCPU_BYTES);
+        memory_free(vcpu);
         free(vcpu);
         return NULL;
     }
@@ -165,7 +198,7 @@ void vcpu_free(struct vcpu *vcpu)
     if (vcpu_current() == vcpu)
         engine->host->bind(NULL, NULL);
     stream_free(vcpu);
-    munmap(vcpu->state, VCPU_BYTES);
+    memory_free(vcpu);
     free(vcpu);
 }
 

@@ -274,6 +274,20 @@ static unsigned emit_op(struct x64_emit *e, unsigned index)
     return 0;
 }
 
+/* What is counted decides what of the arrays is looked at: they are not cleared. */
+static void emit_begin(struct x64_emit *e, struct ir_code *code, const struct ir_glue *glue,
+                       const struct ir_block *block)
+{
+    e->code = code;
+    e->glue = glue;
+    e->block = block;
+    e->insn = 0;
+    e->saved = 0;
+    e->flags = 0;
+    e->run = (struct x64_run){0};
+    e->anchor_jumps = 0;
+}
+
 static void begin_block(struct x64_emit *e)
 {
     struct ir_code *code = e->code;
@@ -298,9 +312,10 @@ static bool of_run(const struct x64_emit *e, const struct ir_op *op)
 static void x64_emit_block(struct ir_code *code, const struct ir_glue *glue,
                            const struct ir_block *block)
 {
-    struct x64_emit e = {.code = code, .glue = glue, .block = block};
+    struct x64_emit e;
     unsigned i = 0;
 
+    emit_begin(&e, code, glue, block);
     if (code->block_count == IR_GROUP_BLOCKS) {
         code->full = true;
         return;
@@ -348,8 +363,9 @@ static void x64_emit_block(struct ir_code *code, const struct ir_glue *glue,
 
 static void finish_links(struct ir_code *code, const struct ir_glue *glue)
 {
-    struct x64_emit e = {.code = code, .glue = glue};
+    struct x64_emit e;
 
+    emit_begin(&e, code, glue, NULL);
     for (unsigned i = 0; i < code->site_count; i++) {
         struct ir_site *site = &code->site[i];
         uint32_t disp;

@@ -46,46 +46,55 @@ static unsigned scale_bits(unsigned scale)
     return scale == 8 ? 3 : scale == 4 ? 2 : scale == 2 ? 1 : 0;
 }
 
-/* modrm, SIB and displacement. The offset of a RIP-relative displacement comes back, else 0. */
-static size_t memory_operand(struct ir_code *code, const struct native_insn *n)
+/* What follows writes at `at`, where there is room for an instruction, and returns where it ends.
+ */
+
+static uint8_t *put(uint8_t *at, unsigned byte)
+{
+    *at = (uint8_t)byte;
+    return at + 1;
+}
+
+static uint8_t *put32(uint8_t *at, uint32_t value)
+{
+    memcpy(at, &value, sizeof(value));
+    return at + sizeof(value);
+}
+
+/* Whether the memory operand is relative to RIP: a displacement that is filled in last. */
+static bool is_relative(const struct ir_code *code, const struct native_insn *n)
+{
+    return n->base == NATIVE_POOL || (n->base == NATIVE_RIP && near_enough(code, n->address));
+}
+
+/* modrm, SIB and displacement of what is not relative. */
+static uint8_t *memory_operand(uint8_t *at, const struct native_insn *n)
 {
     unsigned reg = (n->reg & 7u) << 3;
     unsigned sib, mod;
 
-    if (n->base == NATIVE_POOL || (n->base == NATIVE_RIP && near_enough(code, n->address))) {
-        size_t place;
-
-        x64_byte(code, reg | 5);
-        place = code->size;
-        x64_u32(code, 0);
-        return place;
-    }
     if (n->base == NATIVE_RIP || n->base == NATIVE_NONE) {
         unsigned index = n->base == NATIVE_RIP || n->index == NATIVE_NONE ? 4 : n->index & 7u;
-        uint32_t disp = n->base == NATIVE_RIP ? (uint32_t)n->address : (uint32_t)n->disp;
 
-        x64_byte(code, reg | 4);
-        x64_byte(code, scale_bits(n->scale) << 6 | index << 3 | 5);
-        x64_u32(code, disp);
-        return 0;
+        at = put(at, reg | 4);
+        at = put(at, scale_bits(n->scale) << 6 | index << 3 | 5);
+        return put32(at, n->base == NATIVE_RIP ? (uint32_t)n->address : (uint32_t)n->disp);
     }
     mod = n->disp == 0 && (n->base & 7) != X64_RBP ? 0 : n->disp == (int8_t)n->disp ? 1 : 2;
     if (n->index != NATIVE_NONE || (n->base & 7) == X64_RSP) {
         sib = n->index == NATIVE_NONE ? 4u << 3 : scale_bits(n->scale) << 6 | (n->index & 7u) << 3;
-        x64_byte(code, mod << 6 | reg | 4);
-        x64_byte(code, sib | (n->base & 7u));
+        at = put(at, mod << 6 | reg | 4);
+        at = put(at, sib | (n->base & 7u));
     } else {
-        x64_byte(code, mod << 6 | reg | (n->base & 7u));
+        at = put(at, mod << 6 | reg | (n->base & 7u));
     }
-    if (mod == 1)
-        x64_byte(code, (uint8_t)n->disp);
-    else if (mod == 2)
-        x64_u32(code, (uint32_t)n->disp);
-    return 0;
+    if (mod == 0)
+        return at;
+    return mod == 1 ? put(at, (uint8_t)n->disp) : put32(at, (uint32_t)n->disp);
 }
 
-static void vex_prefix(struct ir_code *code, const struct native_insn *n, unsigned r, unsigned x,
-                       unsigned b)
+static uint8_t *vex_prefix(uint8_t *at, const struct native_insn *n, unsigned r, unsigned x,
+                           unsigned b)
 {
     unsigned pp = n->prefix & NATIVE_66   ? 1
                   : n->prefix & NATIVE_F3 ? 2
@@ -94,83 +103,98 @@ static void vex_prefix(struct ir_code *code, const struct native_insn *n, unsign
     unsigned tail = (~n->vvvv & 15u) << 3 | (n->vex_l ? 4u : 0) | pp;
 
     if (n->map == NATIVE_MAP_0F && !n->w && !x && !b) {
-        x64_byte(code, 0xc5);
-        x64_byte(code, (r ? 0 : 0x80) | tail);
-        return;
+        at = put(at, 0xc5);
+        return put(at, (r ? 0 : 0x80) | tail);
     }
-    x64_byte(code, 0xc4);
-    x64_byte(code, (r ? 0 : 0x80) | (x ? 0 : 0x40) | (b ? 0 : 0x20) | n->map);
-    x64_byte(code, (n->w ? 0x80 : 0) | tail);
+    at = put(at, 0xc4);
+    at = put(at, (r ? 0 : 0x80) | (x ? 0 : 0x40) | (b ? 0 : 0x20) | n->map);
+    return put(at, (n->w ? 0x80 : 0) | tail);
 }
 
-static void legacy_prefix(struct ir_code *code, const struct native_insn *n, unsigned r, unsigned x,
-                          unsigned b)
+static uint8_t *legacy_prefix(uint8_t *at, const struct native_insn *n, unsigned r, unsigned x,
+                              unsigned b)
 {
     unsigned rex = (n->w ? 8u : 0) | r << 2 | x << 1 | b;
 
-    if (n->prefix & NATIVE_66)
-        x64_byte(code, 0x66);
-    if (n->prefix & NATIVE_F2)
-        x64_byte(code, 0xf2);
-    if (n->prefix & NATIVE_F3)
-        x64_byte(code, 0xf3);
+    if (n->prefix & (NATIVE_66 | NATIVE_F2 | NATIVE_F3)) {
+        if (n->prefix & NATIVE_66)
+            at = put(at, 0x66);
+        if (n->prefix & NATIVE_F2)
+            at = put(at, 0xf2);
+        if (n->prefix & NATIVE_F3)
+            at = put(at, 0xf3);
+    }
     if (rex || n->rex)
-        x64_byte(code, 0x40 | rex);
-    if (n->map != NATIVE_MAP_ONE)
-        x64_byte(code, 0x0f);
+        at = put(at, 0x40 | rex);
+    if (n->map == NATIVE_MAP_ONE)
+        return at;
+    at = put(at, 0x0f);
     if (n->map == NATIVE_MAP_0F38)
-        x64_byte(code, 0x38);
-    if (n->map == NATIVE_MAP_0F3A)
-        x64_byte(code, 0x3a);
+        return put(at, 0x38);
+    return n->map == NATIVE_MAP_0F3A ? put(at, 0x3a) : at;
 }
 
-static void immediate(struct ir_code *code, const struct native_insn *n)
+/* Everything in front of the opcode. */
+static uint8_t *prefixes(uint8_t *at, const struct native_insn *n)
 {
-    x64_bytes(code, &n->imm, n->imm_size);
+    bool memory = n->modrm == NATIVE_MODRM_MEM;
+    unsigned r = n->modrm != NATIVE_MODRM_NONE ? n->reg >> 3 & 1u : 0;
+    unsigned x =
+        memory && n->base != NATIVE_RIP && n->index != NATIVE_NONE ? n->index >> 3 & 1u : 0;
+    unsigned b = memory && n->base < 16 ? n->base >> 3 & 1u
+                 : n->modrm == NATIVE_MODRM_REG || (n->attributes & NATIVE_OPCODE_REG)
+                     ? n->rm >> 3 & 1u
+                     : 0;
+
+    if ((n->prefix & NATIVE_67) && !(memory && n->base == NATIVE_RIP))
+        at = put(at, 0x67);
+    if (n->segment == NATIVE_FS)
+        at = put(at, 0x64);
+    else if (n->segment == NATIVE_GS)
+        at = put(at, 0x65);
+    if (n->prefix & NATIVE_LOCK)
+        at = put(at, 0xf0);
+    return n->vex ? vex_prefix(at, n, r, x, b) : legacy_prefix(at, n, r, x, b);
+}
+
+/* The displacement at `at` of an instruction whose last byte is written. */
+static void finish_relative(struct ir_code *code, const struct native_insn *n, uint8_t *at)
+{
+    uint32_t place = (uint32_t)(at - code->write);
+
+    if (n->base == NATIVE_POOL) {
+        pool_add(code, n->address, place);
+        put32(at, (uint32_t)(place + 4 - code->size)); /* what follows the displacement */
+    } else {
+        put32(at, (uint32_t)(n->address - x64_here(code)));
+    }
 }
 
 void x64_encode(struct ir_code *code, const struct native_insn *n)
 {
-    bool memory = n->modrm == NATIVE_MODRM_MEM;
-    bool register_base = memory && n->base < 16;
-    unsigned r = n->modrm != NATIVE_MODRM_NONE ? n->reg >> 3 & 1u : 0;
-    unsigned x =
-        memory && n->base != NATIVE_RIP && n->index != NATIVE_NONE ? n->index >> 3 & 1u : 0;
-    unsigned b = register_base ? n->base >> 3 & 1u
-                 : n->modrm == NATIVE_MODRM_REG || (n->attributes & NATIVE_OPCODE_REG)
-                     ? n->rm >> 3 & 1u
-                     : 0;
-    size_t relative = 0;
+    uint8_t *at = code->write + code->size, *relative = NULL;
 
-    if (memory && n->base == NATIVE_NONE && n->index == NATIVE_NONE)
-        x = 0;
-    if ((n->prefix & NATIVE_67) && !(memory && n->base == NATIVE_RIP))
-        x64_byte(code, 0x67);
-    if (n->segment == NATIVE_FS)
-        x64_byte(code, 0x64);
-    else if (n->segment == NATIVE_GS)
-        x64_byte(code, 0x65);
-    if (n->prefix & NATIVE_LOCK)
-        x64_byte(code, 0xf0);
-    if (n->vex)
-        vex_prefix(code, n, r, x, b);
-    else
-        legacy_prefix(code, n, r, x, b);
-    x64_byte(code, n->opcode | (n->attributes & NATIVE_OPCODE_REG ? n->rm & 7u : 0));
-    if (n->modrm == NATIVE_MODRM_REG)
-        x64_byte(code, 0xc0 | (n->reg & 7u) << 3 | (n->rm & 7u));
-    else if (memory)
-        relative = memory_operand(code, n);
-    immediate(code, n);
-    if (relative != 0 && !code->full) {
-        uint32_t disp = (uint32_t)(n->address - x64_here(code));
-
-        if (n->base == NATIVE_POOL) {
-            pool_add(code, n->address, (uint32_t)relative);
-            disp = (uint32_t)(relative + 4 - code->size); /* what follows the displacement */
-        }
-        memcpy(code->write + relative, &disp, sizeof(disp));
+    if (code->size + X64_MARGIN > code->room) {
+        code->full = true;
+        return;
     }
+    at = prefixes(at, n);
+    at = put(at, n->opcode | (n->attributes & NATIVE_OPCODE_REG ? n->rm & 7u : 0));
+    if (n->modrm == NATIVE_MODRM_REG) {
+        at = put(at, 0xc0 | (n->reg & 7u) << 3 | (n->rm & 7u));
+    } else if (n->modrm == NATIVE_MODRM_MEM && is_relative(code, n)) {
+        relative = put(at, (n->reg & 7u) << 3 | 5);
+        at = relative + 4;
+    } else if (n->modrm == NATIVE_MODRM_MEM) {
+        at = memory_operand(at, n);
+    }
+    if (n->imm_size > 0) {
+        memcpy(at, &n->imm, sizeof(n->imm));
+        at += n->imm_size;
+    }
+    code->size = (size_t)(at - code->write);
+    if (relative)
+        finish_relative(code, n, relative);
 }
 
 /* gs:[disp32] with the opcode of a one-byte instruction. */
