@@ -144,6 +144,22 @@ void trace_group_register(struct trace_group *group)
     trace_control_unlock();
 }
 
+void trace_event_give_words(struct trace_event *event, const char *argument,
+                            const struct trace_words *words)
+{
+    struct trace_decl *decl = mem_alloc(sizeof *decl);
+    *decl = *event->decl;
+    unsigned i = 0;
+    while (i < decl->nargs && strcmp(decl->arg[i].name, argument) != 0) {
+        i++;
+    }
+    if (i == decl->nargs) {
+        bug("event '%s' has no argument '%s' to give words to", decl->name, argument);
+    }
+    decl->arg[i].words = words;
+    event->decl = decl; /* the one before stays: whoever has looked at it may keep it */
+}
+
 unsigned trace_event_count(void)
 {
     return __atomic_load_n(&event_count, __ATOMIC_ACQUIRE);
