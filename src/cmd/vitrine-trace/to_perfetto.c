@@ -346,7 +346,7 @@ static void perfetto_body(struct sink_perfetto *s, const struct perfetto_event *
         }
         if (e->word[i].len > 0) {
             strbuf_clear(&s->words);
-            if (trace_words_text(&s->words, decl->arg[i].words, value)) {
+            if (record_word(&s->words, record, i)) {
                 perfetto_string(s, &e->word[i], s->words.data, s->words.len);
             }
         }
