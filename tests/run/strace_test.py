@@ -2,6 +2,7 @@
 #
 # System calls in recordings: vitrine-trace strace against the lines of -strace of the same run, call
 # by call; what other commands say about calls; recordings made by hand that lack something.
+import collections
 import glob
 import json
 import os
@@ -197,6 +198,34 @@ class Strace(Case):
         self.assertIn("mmap", {call["num_word"] for call in calls})
         mapped = [call for call in calls if call["num_word"] == "mmap"]
         self.assertTrue(all("PROT_" in call["arg3_word"] for call in mapped))
+
+    def test_slices(self):
+        """Calls are slices of their threads, by name."""
+        self.record([system_tool("true")], writer="file=t.trace,writer=ctf")
+        trace, out = self.path("t.trace"), self.path("t.json")
+        self.run_trace("convert", "--to", "chrome", "--slices", trace, "-o", out)
+        with open(out, encoding="utf-8") as file:
+            events = json.load(file)["traceEvents"]
+        names = [e["name"] for e in events if e["ph"] == "B"]
+        self.assertEqual(names, [re.match(r"\d+ (\w+)\(", line)[1] for line in self.strace(trace)])
+        perfetto = self.run_trace("convert", "--to", "perfetto", "--slices", trace)[0]
+        self.assertEqual(perfetto.count(b"\xba\x01\x06openat"), names.count("openat"))
+
+    def test_stats(self):
+        self.record([system_tool("ls"), "/usr"])
+        trace = self.path("t.trace")
+        counts, errors = collections.Counter(), collections.Counter()
+        for line in self.strace(trace):
+            name = re.match(r"\d+ (\w+)\(", line)[1]
+            counts[name] += 1
+            errors[name] += " = -1 errno=" in line
+        told = json.loads(self.run_trace("stats", "--json", trace)[0])["calls"]
+        self.assertEqual({row["name"]: (row["count"], row["errors"]) for row in told},
+                         {name: (counts[name], errors[name]) for name in counts})
+        self.assertTrue(all(row["longest_ns"] <= row["total_ns"] for row in told))
+        self.assertGreater(sum(row["total_ns"] for row in told), 0)
+        table = self.run_trace("stats", trace)[0].decode()
+        self.assertRegex(table, rf"(?m)^openat +{counts['openat']} +{errors['openat']} +\d+\.\d{{3}} ")
 
 
 EVENTS = """\

@@ -84,6 +84,21 @@ bool call_has_word(const struct trace_decl *decl, unsigned i)
            i < event.first + (unsigned)SYSCALL_ARGS && is_ours(decl, &event);
 }
 
+bool call_is_named(const struct trace_decl *decl)
+{
+    struct call_event event = call_event_of(decl);
+
+    return event.kind == CALL_ENTERS && is_ours(decl, &event);
+}
+
+const char *call_name(const struct trace_record *record)
+{
+    struct call_event event = call_event_of(record->decl);
+    const struct syscall_row *row = syscall_row(record->values[event.num]);
+
+    return row ? row->name : NULL;
+}
+
 bool call_word(struct strbuf *to, const struct trace_record *record, unsigned i)
 {
     struct call_event event = call_event_of(record->decl);

@@ -48,6 +48,10 @@ bool call_has_word(const struct trace_decl *decl, unsigned i);
  * says as much. */
 bool call_word(struct strbuf *to, const struct trace_record *record, unsigned i);
 
+/* True if the event tells of calls of this machine; then the name of a record's call, or NULL. */
+bool call_is_named(const struct trace_decl *decl);
+const char *call_name(const struct trace_record *record);
+
 /* A piece of the guest's memory at the time of the call. */
 struct call_piece {
     uint64_t number, address;
