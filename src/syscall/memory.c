@@ -15,7 +15,8 @@ enum {
 size_t syscall_read(const struct syscall_decoder *d, uint64_t address, void *to, size_t size)
 {
     const struct syscall_memory *memory = d->memory;
-    size_t there = memory && memory->read ? memory->read(memory->opaque, address, to, size) : 0;
+    bool asks = size && memory && memory->read;
+    size_t there = asks ? memory->read(memory->opaque, address, to, size) : 0;
 
     return there < size ? there : size;
 }
@@ -86,7 +87,7 @@ static void add_bytes(const struct syscall_decoder *d, uint64_t address, uint64_
 {
     char bytes[BUFFER_SHOWN];
     size_t shown = size < sizeof bytes ? size : sizeof bytes;
-    size_t there = address && shown ? syscall_read(d, address, bytes, shown) : 0;
+    size_t there = address ? syscall_read(d, address, bytes, shown) : 0;
 
     if (there < shown || !address) {
         syscall_add_pointer(d->to, address);
