@@ -20,7 +20,7 @@ GUESTS = os.path.join(BUILD, "tests", "guest")
 SHELL = """\
 echo hello | tr a-z A-Z | cat; (exit 3); ls /nonexistent/folder
 x=$(seq 1 5 | wc -l); echo $x > made; cat < made; rm made
-sleep 5 & kill $!; wait $!; trap 'echo caught' USR1; kill -USR1 $$
+sleep 0.1 & wait $!; trap 'echo caught' USR1; kill -USR1 $$
 /nonexistent/program; exec $(type -P ls) -l .
 """
 
@@ -210,6 +210,14 @@ class Strace(Case):
         self.assertEqual(names, [re.match(r"\d+ (\w+)\(", line)[1] for line in self.strace(trace)])
         perfetto = self.run_trace("convert", "--to", "perfetto", "--slices", trace)[0]
         self.assertEqual(perfetto.count(b"\xba\x01\x06openat"), names.count("openat"))
+
+    def test_timeline(self):
+        """A row for each kind of call."""
+        self.record([system_tool("true")])
+        svg = self.run_trace("timeline", "--format", "svg", self.path("t.trace"))[0].decode()
+        for name in ("openat", "mmap", "guest_user_syscall_ret"):
+            self.assertIn(f">{name}<", svg)
+        self.assertNotIn(">guest_user_syscall<", svg)
 
     def test_stats(self):
         self.record([system_tool("ls"), "/usr"])

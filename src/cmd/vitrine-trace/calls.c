@@ -99,6 +99,14 @@ const char *call_name(const struct trace_record *record)
     return row ? row->name : NULL;
 }
 
+unsigned call_number(const struct trace_record *record, const char **name)
+{
+    const char *known = call_name(record);
+
+    *name = known ? known : "(other calls)";
+    return known ? (unsigned)record->values[call_event_of(record->decl).num] : SYSCALL_MAX;
+}
+
 bool call_word(struct strbuf *to, const struct trace_record *record, unsigned i)
 {
     struct call_event event = call_event_of(record->decl);

@@ -48,9 +48,11 @@ bool call_has_word(const struct trace_decl *decl, unsigned i);
  * says as much. */
 bool call_word(struct strbuf *to, const struct trace_record *record, unsigned i);
 
-/* True if the event tells of calls of this machine; then the name of a record's call, or NULL. */
+/* True if the event tells of calls of this machine. Then the name of a record's call, or NULL; and
+ * its number, SYSCALL_MAX for all that have no name, with a name for these, too. */
 bool call_is_named(const struct trace_decl *decl);
 const char *call_name(const struct trace_record *record);
+unsigned call_number(const struct trace_record *record, const char **name);
 
 /* A piece of the guest's memory at the time of the call. */
 struct call_piece {
