@@ -19,37 +19,17 @@
 #include "user/signals.h"
 #include "user/syscalls.h"
 
-#include "trace-user.h"
+/* --- the table --- */
 
-/* --- the tables --- */
-
-static const struct user_syscall rows[USER_SYSCALL_MAX] = {
-#define KINDS(a, b, c, d, e, f, ...)                                                             \
-    {                                                                                            \
-        USER_KIND_##a, USER_KIND_##b, USER_KIND_##c, USER_KIND_##d, USER_KIND_##e, USER_KIND_##f \
-    }
-#define SYS(number, name, how, result, sleeps, ...)        \
-    [number] = {#name, call_##how, #result[0], #sleeps[0], \
-                KINDS(__VA_ARGS__, NONE, NONE, NONE, NONE, NONE, NONE)},
+static const struct user_syscall rows[SYSCALL_MAX] = {
+#define CALL(name, how, sleeps) [SYSCALL_##name] = {call_##how, #sleeps[0]},
 #include "user/syscalls.def"
-#undef SYS
-#undef KINDS
-};
-
-enum writes { NO, FIXED, NEXT, BEFORE, INT, IOV, MSG, MMSG };
-
-static const struct {
-    uint8_t writes; /* enum writes */
-    uint16_t size;
-} kinds[USER_KIND_COUNT] = {
-#define KIND(name, show, writes, size) {writes, size},
-#include "user/syscall_kinds.def"
-#undef KIND
+#undef CALL
 };
 
 const struct user_syscall *user_syscall_row(uint64_t number)
 {
-    return number < USER_SYSCALL_MAX && rows[number].name ? &rows[number] : NULL;
+    return number < SYSCALL_MAX && rows[number].carry_out ? &rows[number] : NULL;
 }
 
 /* --- what the kernel writes --- */
@@ -101,32 +81,34 @@ static uint64_t times(uint64_t count, uint64_t size)
 static void unwatch_argument(struct user *user, const struct user_call *call, unsigned i,
                              unsigned kind)
 {
-    uint64_t address = call->args[i], next = i + 1 < USER_SYSCALL_ARGS ? call->args[i + 1] : 0;
-    uint64_t size = kinds[kind].size;
+    uint64_t address = call->args[i], next = i + 1 < SYSCALL_ARGS ? call->args[i + 1] : 0;
+    uint64_t size = syscall_kind(kind)->size;
     uint32_t length;
 
-    switch (kinds[kind].writes) {
-    case FIXED: user_unwatch(user, address, size); break;
-    case NEXT: user_unwatch(user, address, times(next, size)); break;
-    case BEFORE: user_unwatch(user, address, times(i ? call->args[i - 1] : 0, size)); break;
-    case INT:
+    switch (syscall_kind(kind)->writes) {
+    case SYSCALL_WRITES_FIXED: user_unwatch(user, address, size); break;
+    case SYSCALL_WRITES_NEXT: user_unwatch(user, address, times(next, size)); break;
+    case SYSCALL_WRITES_BEFORE:
+        user_unwatch(user, address, times(i ? call->args[i - 1] : 0, size));
+        break;
+    case SYSCALL_WRITES_INT:
         if (user_copy_in(&length, next, sizeof length)) {
             user_unwatch(user, address, times(length, size));
         }
         break;
-    case IOV: unwatch_vectors(user, address, next); break;
-    case MSG: unwatch_message(user, address); break;
-    case MMSG: unwatch_messages(user, address, next); break;
+    case SYSCALL_WRITES_IOV: unwatch_vectors(user, address, next); break;
+    case SYSCALL_WRITES_MSG: unwatch_message(user, address); break;
+    case SYSCALL_WRITES_MMSG: unwatch_messages(user, address, next); break;
     default: break;
     }
 }
 
 void user_call_outputs(struct user_thread *thread, const struct user_call *call)
 {
-    const struct user_syscall *row = &rows[call->number];
+    const struct syscall_row *row = syscall_row(call->number);
 
-    for (unsigned i = 0; i < USER_SYSCALL_ARGS; i++) {
-        if (kinds[row->kind[i]].writes != NO && call->args[i]) {
+    for (unsigned i = 0; i < SYSCALL_ARGS; i++) {
+        if (syscall_kind(row->kind[i])->writes != SYSCALL_WRITES_NO && call->args[i]) {
             unwatch_argument(thread->user, call, i, row->kind[i]);
         }
     }
@@ -136,10 +118,10 @@ void user_call_outputs(struct user_thread *thread, const struct user_call *call)
 
 static bool has_our_descriptor(const struct user_call *call)
 {
-    const struct user_syscall *row = &rows[call->number];
+    const struct syscall_row *row = syscall_row(call->number);
 
-    for (unsigned i = 0; i < USER_SYSCALL_ARGS; i++) {
-        if ((row->kind[i] == USER_KIND_FD || row->kind[i] == USER_KIND_AT_FD) &&
+    for (unsigned i = 0; i < SYSCALL_ARGS; i++) {
+        if ((row->kind[i] == SYSCALL_KIND_FD || row->kind[i] == SYSCALL_KIND_AT_FD) &&
             user_descriptor_is_ours((int)call->args[i])) {
             return true;
         }
@@ -202,24 +184,20 @@ static size_t read_guest(void *opaque, uint64_t address, void *to, size_t size)
 static void show(const struct user_thread *thread, const struct user_call *call,
                  const int64_t *result)
 {
+    static const struct syscall_memory memory = {read_guest, read_guest, NULL};
+    const struct syscall_call shown = {call->number, call->args, result, &memory};
     char room[1024];
     struct strbuf line;
 
     strbuf_init_in(&line, room, sizeof room);
     strbuf_printf(&line, "%d ", (int)thread->tid);
-    user_strace(&line, call->number, call->args, result, read_guest, NULL);
+    syscall_text(&line, &shown);
     if (!result) {
         strbuf_puts(&line, " = ?");
     }
     strbuf_putc(&line, '\n');
     log_text(line.data, line.len);
     strbuf_free(&line);
-}
-
-/* Calls that do not come back, or with everything changed, are shown before. */
-static bool is_shown_before(const struct user_syscall *row)
-{
-    return row->result == 'N' || row->carry_out == call_execve || row->carry_out == call_execveat;
 }
 
 void user_tell_once(enum user_told what, const char *sentence)
@@ -255,7 +233,7 @@ static int64_t carry_out(struct user_thread *thread, struct user_call *call, boo
     if (!row) {
         return -ENOSYS;
     }
-    if (strace && is_shown_before(row)) {
+    if (strace && syscall_told_before(call->number)) {
         show(thread, call, NULL);
     }
     thread->sleeps = row->sleeps;
@@ -275,19 +253,16 @@ void user_syscall(struct user_thread *thread)
     int64_t result = 0;
 
     thread->restart_number = reg[X86_RAX];
-    trace_guest_user_syscall(thread->vcpu, call.number, call.args[0], call.args[1], call.args[2],
-                             call.args[3], call.args[4], call.args[5], 0, 0);
+    user_trace_call(thread, &asked);
     if (thread->seccomp && !allowed(thread, &call, &result)) {
         strace = false;
     } else {
         result = carry_out(thread, &call, strace);
     }
     state->reg[X86_RAX] = (uint64_t)result;
-    trace_guest_user_syscall_ret(thread->vcpu, asked.number, (uint64_t)result);
-    if (strace && thread->restart != USER_RESTART_BEGIN) {
-        const struct user_syscall *row = user_syscall_row(asked.number);
-        if (!row || !is_shown_before(row) || (row->result != 'N' && result < 0)) {
-            show(thread, &asked, &result);
-        }
+    user_trace_result(thread, &asked, result);
+    if (strace && thread->restart != USER_RESTART_BEGIN &&
+        syscall_told_again(asked.number, result)) {
+        show(thread, &asked, &result);
     }
 }

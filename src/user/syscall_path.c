@@ -12,18 +12,18 @@
 #include "user/syscalls.h"
 
 /* The folder that a path argument counts from. */
-static int folder_of(const struct user_syscall *row, const struct user_call *call, unsigned i)
+static int folder_of(const struct syscall_row *row, const struct user_call *call, unsigned i)
 {
-    return i > 0 && row->kind[i - 1] == USER_KIND_AT_FD ? (int)call->args[i - 1] : AT_FDCWD;
+    return i > 0 && row->kind[i - 1] == SYSCALL_KIND_AT_FD ? (int)call->args[i - 1] : AT_FDCWD;
 }
 
 USER_CALL(path)
 {
-    const struct user_syscall *row = user_syscall_row(call->number);
+    const struct syscall_row *row = syscall_row(call->number);
     char path[USER_PATH_MAX];
 
-    for (unsigned i = 0; i < USER_SYSCALL_ARGS; i++) {
-        if (row->kind[i] != USER_KIND_PATH || !call->args[i] ||
+    for (unsigned i = 0; i < SYSCALL_ARGS; i++) {
+        if (row->kind[i] != SYSCALL_KIND_PATH || !call->args[i] ||
             user_copy_string(path, call->args[i], sizeof path) <= 0) {
             continue; /* the kernel has the right error */
         }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * System calls: the table (syscalls.def) as C sees it, dispatch, and what the files syscall_*.c
+ * System calls: how each is carried out (syscalls.def), dispatch, and what the files syscall_*.c
  * share.
  */
 #ifndef USER_SYSCALLS_H
@@ -10,36 +10,25 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/strbuf.h"
+#include "syscall/syscall.h"
 
 struct user;
 struct user_thread;
 
-enum { USER_SYSCALL_MAX = 463, USER_SYSCALL_ARGS = 6 };
-
-/* Kinds of arguments: syscall_kinds.def. */
-enum user_kind {
-#define KIND(name, show, writes, size) USER_KIND_##name,
-#include "user/syscall_kinds.def"
-#undef KIND
-    USER_KIND_COUNT,
-};
-
 /* One system call that the guest has asked for. */
 struct user_call {
     uint64_t number;
-    uint64_t args[USER_SYSCALL_ARGS];
+    uint64_t args[SYSCALL_ARGS];
 };
 
 /* Carries a call out: the kernel's result. */
 typedef int64_t user_call_fn(struct user_thread *thread, struct user_call *call);
 
+/* How a call is carried out: a row of syscalls.def. What it is called and what its arguments are
+ * tells syscall_row(). */
 struct user_syscall {
-    const char *name; /* NULL: there is no such call */
-    user_call_fn *carry_out;
-    char result;                     /* I, H or N, as in syscalls.def */
-    char sleeps;                     /* _, S or E */
-    uint8_t kind[USER_SYSCALL_ARGS]; /* enum user_kind */
+    user_call_fn *carry_out; /* NULL: there is no such call */
+    char sleeps;             /* _, S or E */
 };
 
 /* The row of a number, or NULL. */
@@ -69,20 +58,16 @@ enum user_told {
 };
 void user_tell_once(enum user_told what, const char *sentence);
 
-/* --- strace.c --- */
+/* --- syscall_trace.c: the probes, guest_user_syscall and its relatives --- */
 
-/* Reads guest memory for the decoder: the number of bytes that could be read. */
-typedef size_t user_read_fn(void *opaque, uint64_t address, void *to, size_t size);
+/* `call` is as the guest asked for it; `result` as it gets it. The thread itself. */
+void user_trace_call(const struct user_thread *thread, const struct user_call *call);
+void user_trace_result(const struct user_thread *thread, const struct user_call *call,
+                       int64_t result);
 
-/* Appends "name(arguments)" in the words that people know from strace. `result` is what the call
- * gave (NULL: it has not been made, so there is nothing in what it writes); with it " = result" is
- * added, errors with name and sentence. Pure. */
-void user_strace(struct strbuf *to, uint64_t number, const uint64_t *args, const int64_t *result,
-                 user_read_fn *read, void *opaque);
-
-#define USER_CALL(name)                             int64_t call_##name(struct user_thread *thread, struct user_call *call)
-#define SYS(number, name, how, result, sleeps, ...) USER_CALL(how);
+#define USER_CALL(name)         int64_t call_##name(struct user_thread *thread, struct user_call *call)
+#define CALL(name, how, sleeps) USER_CALL(how);
 #include "user/syscalls.def"
-#undef SYS
+#undef CALL
 
 #endif

@@ -39,6 +39,23 @@ struct user_thread *user_self(void)
     return current;
 }
 
+/* The context field `thread`: a child of vfork() runs in the thread of its parent, for whose id the
+ * trace room would take it. */
+static uint64_t get_thread(uint32_t *length)
+{
+    const struct user_thread *thread = current;
+
+    (void)length;
+    return thread ? (uint64_t)thread->tid : (uint64_t)gettid();
+}
+
+__attribute__((constructor)) static void add_context(void)
+{
+    static const struct trace_field field = {"thread", TRACE_UNSIGNED, "thread id"};
+
+    trace_context_add(&field, get_thread);
+}
+
 void user_thread_enter(struct user_thread *thread)
 {
     current = thread;

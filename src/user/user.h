@@ -7,8 +7,9 @@
  * User mode is no sandbox: what the user may touch, the guest may touch.
  *
  * Read in this order: this header, internal.h (who owns what, which locks), run.c (start and loop),
- * loader.c and elf.c (programs), memory.c and map.c (mappings), syscall.c and syscalls.def (system
- * calls), signal.c, thread.c, process.c, exec.c, proc.c.
+ * loader.c and elf.c (programs), memory.c and map.c (mappings), syscall.c and syscalls.def (how
+ * system calls are carried out; what they are called is in room syscall), signal.c, thread.c,
+ * process.c, exec.c, proc.c.
  */
 #ifndef USER_USER_H
 #define USER_USER_H

@@ -4,7 +4,8 @@
  * command is one file, what they share is below.
  *
  * Read in this order: this header, main.c (the table of commands), source.c (opening what a command
- * reads), then any command: show.c, stats.c, filter.c, merge.c, convert.c, timeline.c.
+ * reads), then any command: show.c, strace.c, stats.c, filter.c, merge.c,
+ * convert.c, timeline.c.
  */
 #ifndef COMMAND_H
 #define COMMAND_H
@@ -28,7 +29,7 @@ struct command {
 };
 
 extern const struct command command_show, command_stats, command_filter, command_merge,
-    command_convert, command_timeline;
+    command_convert, command_timeline, command_strace;
 
 /* Prints "vitrine-trace NAME: SENTENCE" on stderr. command_usage_error() adds a hint at --help and
  * returns 2; command_failed() returns 1. */

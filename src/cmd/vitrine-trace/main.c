@@ -16,7 +16,7 @@
 #endif
 
 static const struct command *const commands[] = {
-    &command_show,  &command_stats,   &command_filter,
+    &command_show,  &command_strace,  &command_stats,    &command_filter,
     &command_merge, &command_convert, &command_timeline,
 };
 

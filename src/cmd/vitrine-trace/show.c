@@ -13,6 +13,7 @@
 #include "base/memory.h"
 #include "base/option.h"
 #include "base/strbuf.h"
+#include "cmd/vitrine-trace/calls.h"
 #include "cmd/vitrine-trace/command.h"
 #include "cmd/vitrine-trace/flags.h"
 #include "cmd/vitrine-trace/places.h"
@@ -34,6 +35,7 @@ struct line {
     size_t room;                   /* of a whole line, strings of usual length included */
     struct piece name;
     struct piece arg[TRACE_VALUES_MAX]; /* " dev=" */
+    uint32_t words;                     /* bit i: argument i has words */
 };
 
 enum when { WHEN_DELTA, WHEN_ABSOLUTE, WHEN_RELATIVE };
@@ -88,6 +90,8 @@ static void line_make(const struct show *show, struct line *line, const struct t
     piece_set(&line->name, text.data);
     line->room = PREFIX_ROOM + text.len;
     for (unsigned i = 0; i < decl->nargs; i++) {
+        bool has_words = decl->arg[i].words || call_has_word(decl, i);
+        line->words |= has_words && !show->plain ? UINT32_C(1) << i : 0;
         bool blank = i || !show->has_pid; /* "pid=7 " brings the first one */
         strbuf_clear(&text);
         strbuf_printf(&text, show->colour ? "%s\x1b[2m%s=\x1b[0m" : "%s%s=", blank ? " " : "",
@@ -183,10 +187,10 @@ static void pid_change(struct show *show, uint32_t pid)
 }
 
 /* The word of a value, in parentheses. */
-static void put_word(struct show *show, const struct trace_words *words, uint64_t value)
+static void put_word(struct show *show, const struct trace_record *record, unsigned argument)
 {
     strbuf_clear(&show->text);
-    if (trace_words_text(&show->text, words, value)) {
+    if (record_word(&show->text, record, argument)) {
         output_putc(show->out, '(');
         put_foreign(show, show->text.data, show->text.len);
         output_putc(show->out, ')');
@@ -238,9 +242,9 @@ static void put_simple(struct show *show, const struct line *line,
             continue;
         }
         to = digits_hex(to, value);
-        if (decl->arg[i].words && !show->plain) {
+        if (line->words >> i & 1) {
             out->cur = to;
-            put_word(show, decl->arg[i].words, value);
+            put_word(show, record, i);
             to = output_room(out, line->room);
         }
         if (__builtin_expect(show->symbols, 0)) {

@@ -2,7 +2,7 @@
  *
  * vitrine-trace stats: what a recording holds. For every event and every thread: how many records,
  * their share, how many a second, the first and the last; and how long the pauses between records
- * were, as a histogram whose rows double.
+ * were, as a histogram whose rows double. System calls are added up by name (stats_calls.c).
  *
  * Counting needs event, time and thread of a record alone and touches a few words for each. */
 #include <stdlib.h>
@@ -12,6 +12,7 @@
 #include "base/strbuf.h"
 #include "cmd/vitrine-trace/command.h"
 #include "cmd/vitrine-trace/flags.h"
+#include "cmd/vitrine-trace/stats_calls.h"
 #include "cmd/vitrine-trace/text.h"
 #include "cmd/vitrine-trace/to.h"
 
@@ -47,6 +48,8 @@ struct stats {
     uint32_t *thread_index; /* hash table of rows of `threads` + 1 */
     unsigned thread_slots;
     struct tally all;
+    struct call_stats *calls; /* NULL: not asked for */
+    unsigned call_rows;
     uint64_t lost;
     bool gaps_by_event, gaps_by_thread;
 };
@@ -143,6 +146,9 @@ static void count_records(struct stats *s, struct source *source)
         tally_add(thread, record.time);
         tally_add(&s->all, record.time);
         s->lost += record.lost;
+        if (s->calls) {
+            call_stats_take(s->calls, &record);
+        }
     }
 }
 
@@ -348,6 +354,9 @@ static void print_text(struct output *out, const struct stats *s, const struct s
     if (threads) {
         print_table(out, s, &s->threads, "thread");
     }
+    if (s->call_rows) {
+        call_stats_text(out, s->calls, s->call_rows);
+    }
     if (s->all.count > 1) {
         output_puts(out, "\ntime since the record before, from\n");
         print_gaps(out, s->all.gaps, "");
@@ -430,6 +439,11 @@ static void print_json(struct output *out, const struct stats *s, const struct s
     if (threads) {
         json_table(out, s, &s->threads, "threads");
     }
+    if (s->call_rows) {
+        output_puts(out, ",\n  \"calls\": [");
+        call_stats_json(out, s->calls, s->call_rows);
+        output_puts(out, "\n  ]");
+    }
     output_puts(out, "\n}\n");
 }
 
@@ -467,7 +481,16 @@ static int stats_file(const struct command *self, const char *path, const struct
     }
     s.all.gaps = mem_alloc(sizeof *s.all.gaps);
     s.thread_index = mem_alloc(s.thread_slots * sizeof *s.thread_index);
+    if (!only_events && !only_threads) {
+        s.calls = mem_alloc(sizeof *s.calls);
+        call_stats_begin(s.calls);
+    }
     count_records(&s, &source);
+    if (s.calls) {
+        s.call_rows = call_stats_end(s.calls, c->order == by_name    ? CALLS_BY_NAME
+                                              : c->order == by_first ? CALLS_BY_FIRST
+                                                                     : CALLS_BY_COUNT);
+    }
     progress_end(&source.progress);
     if (s.events.count) {
         qsort(s.events.row, s.events.count, sizeof *s.events.row, c->order);
@@ -482,6 +505,7 @@ static int stats_file(const struct command *self, const char *path, const struct
     tallies_free(&s.events);
     tallies_free(&s.threads);
     free(s.thread_index);
+    free(s.calls);
     free(s.all.gaps);
     return source_close(&source, self) || status;
 }
@@ -533,6 +557,8 @@ const struct command command_stats = {
     .help =
         "Times are milliseconds since the first record. Rates are taken between an event's first\n"
         "and last record. The histogram counts how long after the record before each one came.\n"
+        "System calls (guest_user_syscall and its _ret) are added up by name, with the time they\n"
+        "took.\n"
         "\n"
         "  --by event        only the events, each with its own histogram\n"
         "  --by thread       only the threads, each with its own histogram\n"

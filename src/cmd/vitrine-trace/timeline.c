@@ -10,6 +10,7 @@
 
 #include "base/memory.h"
 #include "base/option.h"
+#include "cmd/vitrine-trace/calls.h"
 #include "cmd/vitrine-trace/command.h"
 #include "cmd/vitrine-trace/flags.h"
 #include "cmd/vitrine-trace/text.h"
@@ -38,7 +39,8 @@ const char *const timeline_dark[TIMELINE_ALL_COLOURS] = {
 };
 
 struct timeline_event {
-    const struct trace_decl *decl;
+    const char *name;
+    bool calls; /* system calls: each has a row of its own, in timeline_work.calls */
     struct density_row *row;
     uint16_t tag;
     bool lost;
@@ -52,7 +54,7 @@ struct timeline_thread {
 struct timeline_work {
     struct density density;
     struct density_row *total, *lost, *more_events, *more_threads;
-    struct event_table table;
+    struct event_table table, calls;           /* by number of the event; of the system call */
     struct timeline_event *by_tag[EVENTS_MAX]; /* those with a row of their own */
     unsigned events, all_events;
     struct timeline_thread thread[THREADS_MAX];
@@ -69,11 +71,17 @@ static struct density_row *work_row(struct timeline_work *w, struct density_row 
     return *row;
 }
 
-static struct timeline_event *work_event(struct timeline_work *w, const struct trace_record *record)
+/* A row; `call` is the name of a system call, NULL for other events. */
+static struct timeline_event *work_event(struct timeline_work *w, const struct trace_record *record,
+                                         const char *call)
 {
     struct timeline_event *e = mem_alloc(sizeof(*e));
 
-    e->decl = record->decl;
+    e->name = call != NULL ? call : record->decl->name;
+    e->calls = call == NULL && call_is_named(record->decl);
+    if (e->calls) {
+        return e;
+    }
     e->lost = record_is_loss(record);
     if (e->lost) {
         e->row = work_row(w, &w->lost, false);
@@ -128,10 +136,18 @@ static void work_record(struct timeline_work *w, const struct trace_record *reco
     void **slot = event_table_slot(&w->table, record->event);
 
     if (*slot == NULL) {
-        *slot = work_event(w, record);
+        *slot = work_event(w, record, NULL);
     }
 
     const struct timeline_event *e = *slot;
+    if (e->calls) {
+        const char *name;
+        slot = event_table_slot(&w->calls, call_number(record, &name));
+        if (*slot == NULL) {
+            *slot = work_event(w, record, name);
+        }
+        e = *slot;
+    }
     unsigned at = density_at(&w->density, record->time);
     if (e->lost) {
         work_lost(w, at, record->lost);
@@ -185,7 +201,7 @@ static void draw_events(struct timeline_work *w, struct timeline *t, uint16_t *p
 {
     t->event = mem_alloc((w->events + 2) * sizeof(*t->event));
     for (unsigned i = 0; i < w->events; i++) {
-        t->event[i] = (struct timeline_row){.name = mem_string(w->by_tag[i]->decl->name),
+        t->event[i] = (struct timeline_row){.name = mem_string(w->by_tag[i]->name),
                                             .density = w->by_tag[i]->row,
                                             .tag = w->by_tag[i]->tag};
     }
@@ -365,6 +381,7 @@ static void work_free(struct timeline_work *w)
 {
     density_free(&w->density);
     event_table_free(&w->table, free);
+    event_table_free(&w->calls, free);
     free(w);
 }
 

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "base/memory.h"
+#include "cmd/vitrine-trace/calls.h"
 
 void event_table_grow(struct event_table *table, unsigned event)
 {
@@ -39,7 +40,7 @@ bool record_is_loss(const struct trace_record *record)
 
 char *word_name(const struct trace_decl *decl, unsigned i)
 {
-    if (decl->arg[i].words == NULL) {
+    if (decl->arg[i].words == NULL && !call_has_word(decl, i)) {
         return NULL;
     }
 
@@ -51,6 +52,14 @@ char *word_name(const struct trace_decl *decl, unsigned i)
         }
     }
     return name;
+}
+
+bool record_word(struct strbuf *to, const struct trace_record *record, unsigned i)
+{
+    const struct trace_words *words = record->decl->arg[i].words;
+
+    return words != NULL ? trace_words_text(to, words, record->values[i])
+                         : call_word(to, record, i);
 }
 
 char *simple_events_path(const char *path)

@@ -7,8 +7,8 @@
  * turned out to be damaged: what a sink wrote is whole and closed after end().
  *
  * Two rules hold for every format that is not a recording of ours:
- *   - An argument with words (an enumeration, a flag set) is written as its number; its word, where
- *     one matches, is written beside it under the name ARG_word.
+ *   - An argument with words (an enumeration, a flag set, an argument of a system call) is written
+ *     as its number; its word, where one matches, is written beside it under the name ARG_word.
  *   - Text is UTF-8. A string's bytes that are not valid UTF-8 are taken as Latin-1 characters.
  */
 #ifndef TO_H
@@ -85,6 +85,9 @@ bool record_is_loss(const struct trace_record *record);
 /* The name under which the word of argument number `i` is written, or NULL when the argument has no
  * words or the event has an argument of that name already. free() it. */
 char *word_name(const struct trace_decl *decl, unsigned i);
+
+/* Appends the word of a value that word_name() named, or returns false where none matches. */
+bool record_word(struct strbuf *to, const struct trace_record *record, unsigned i);
 
 /* Where a simple recording's declarations go: PATH.events, also for PATH.zst. free() it. */
 char *simple_events_path(const char *path);

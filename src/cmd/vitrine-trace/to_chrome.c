@@ -9,12 +9,15 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "cmd/vitrine-trace/calls.h"
 #include "cmd/vitrine-trace/text.h"
 #include "cmd/vitrine-trace/to_json.h"
 #include "cmd/vitrine-trace/tracks.h"
 
 struct chrome_event {
-    struct strbuf head; /* "name":"...","cat":"...","args": */
+    struct strbuf name; /* ,"name":"..." */
+    struct strbuf head; /* ,"cat":"...","args": */
+    bool calls;         /* slices have the names of system calls */
     struct json_args *args;
     struct track_role role;
 };
@@ -113,8 +116,9 @@ static struct chrome_event *chrome_event_new(const struct sink_chrome *s,
     struct output *text = output_memory();
     size_t len;
 
-    output_puts(text, ",\"name\":");
-    text_json(text, decl->name, strlen(decl->name));
+    strbuf_init(&e->name);
+    strbuf_printf(&e->name, ",\"name\":\"%s\"", decl->name); /* an identifier */
+    e->calls = s->slices && call_is_named(decl);
     output_puts(text, ",\"cat\":");
     text_json(text, category, strlen(category));
     output_puts(text, ",\"args\":");
@@ -135,6 +139,7 @@ static void chrome_event_free(void *row)
 {
     struct chrome_event *e = row;
 
+    strbuf_free(&e->name);
     strbuf_free(&e->head);
     json_args_free(e->args);
     free(e->role.stem);
@@ -158,6 +163,12 @@ static bool chrome_record(struct sink *sink, const struct trace_record *record)
     }
 
     uint64_t before = output_offset(s->body);
+    const char *call = e->calls ? call_name(record) : NULL;
+    if (call != NULL) {
+        output_printf(s->body, ",\"name\":\"%s\"", call);
+    } else {
+        output_add(s->body, e->name.data, e->name.len);
+    }
     output_add(s->body, e->head.data, e->head.len);
     json_args_write(e->args, s->body, &s->scratch, record);
     size_t len = (size_t)(output_offset(s->body) - before);

@@ -135,7 +135,7 @@ static void csv_pairs(struct sink_csv *s, const struct csv_event *e,
         }
         if (e->word_key[i].len > 0) {
             strbuf_clear(&s->scratch);
-            if (trace_words_text(&s->scratch, decl->arg[i].words, record->values[i])) {
+            if (record_word(&s->scratch, record, i)) {
                 output_add(s->out, e->word_key[i].data, e->word_key[i].len);
                 text_csv_inner(s->out, s->scratch.data, s->scratch.len);
             }
@@ -161,7 +161,7 @@ static void csv_fields(struct sink_csv *s, const struct csv_event *e,
         if (e->word_key[i].len > 0) {
             output_add(s->out, ",", 1);
             strbuf_clear(&s->scratch);
-            if (trace_words_text(&s->scratch, decl->arg[i].words, record->values[i])) {
+            if (record_word(&s->scratch, record, i)) {
                 text_csv(s->out, s->scratch.data, s->scratch.len);
             }
         }

@@ -113,7 +113,7 @@ void json_args_write(const struct json_args *args, struct output *out, struct st
                    arg->kind == TRACE_STRING ? record->lengths[i] : 0);
         if (args->word_key[i].len > 0) {
             strbuf_clear(scratch);
-            if (trace_words_text(scratch, arg->words, record->values[i])) {
+            if (record_word(scratch, record, i)) {
                 output_add(out, args->word_key[i].data, args->word_key[i].len);
                 text_json(out, scratch->data, scratch->len);
             }

@@ -17,6 +17,7 @@
 
 #include "base/memory.h"
 #include "base/names.h"
+#include "cmd/vitrine-trace/calls.h"
 #include "cmd/vitrine-trace/protobuf.h"
 #include "cmd/vitrine-trace/text.h"
 #include "cmd/vitrine-trace/tracks.h"
@@ -57,6 +58,7 @@ enum {
     EVENT_TYPE = 9,
     EVENT_NAME_IID = 10,
     EVENT_TRACK_UUID = 11,
+    EVENT_NAME = 23,
 
     ANNOTATION_NAME_IID = 1,
     ANNOTATION_BOOL = 2,
@@ -91,7 +93,9 @@ static const uint8_t perfetto_field[] = {
 };
 
 struct perfetto_event {
-    struct strbuf head;                   /* the name and category fields */
+    struct strbuf name;                   /* the name field */
+    struct strbuf head;                   /* the category field */
+    bool calls;                           /* slices have the names of system calls */
     struct strbuf key[TRACE_VALUES_MAX];  /* an annotation's name field and the value's tag */
     struct strbuf word[TRACE_VALUES_MAX]; /* the same for the word; empty: none */
     struct track_role role;
@@ -251,13 +255,15 @@ static struct perfetto_event *perfetto_event_new(struct sink_perfetto *s,
 
     strbuf_init(&packet);
     strbuf_init(&data);
+    strbuf_init(&e->name);
     strbuf_init(&e->head);
+    e->calls = s->slices && call_is_named(decl);
     e->nargs = decl->nargs;
     if (s->slices) {
         e->role = track_role_of(decl);
     }
 
-    proto_uint(&e->head, EVENT_NAME_IID,
+    proto_uint(&e->name, EVENT_NAME_IID,
                perfetto_intern(&s->events, decl->name, &data, INTERNED_EVENT_NAME));
     proto_uint(&e->head, EVENT_CATEGORY_IID,
                perfetto_intern(&s->categories, decl->source != NULL ? decl->source : "trace", &data,
@@ -291,6 +297,7 @@ static void perfetto_event_free(void *row)
 {
     struct perfetto_event *e = row;
 
+    strbuf_free(&e->name);
     strbuf_free(&e->head);
     for (unsigned i = 0; i < e->nargs; i++) {
         strbuf_free(&e->key[i]);
@@ -333,7 +340,13 @@ static void perfetto_body(struct sink_perfetto *s, const struct perfetto_event *
 {
     const struct trace_decl *decl = record->decl;
 
+    const char *call = e->calls ? call_name(record) : NULL;
     strbuf_clear(&s->body);
+    if (call != NULL) {
+        proto_text(&s->body, EVENT_NAME, call);
+    } else {
+        strbuf_add(&s->body, e->name.data, e->name.len);
+    }
     strbuf_add(&s->body, e->head.data, e->head.len);
     for (unsigned i = 0; i < e->nargs; i++) {
         uint64_t value = record->values[i];
@@ -346,7 +359,7 @@ static void perfetto_body(struct sink_perfetto *s, const struct perfetto_event *
         }
         if (e->word[i].len > 0) {
             strbuf_clear(&s->words);
-            if (trace_words_text(&s->words, decl->arg[i].words, value)) {
+            if (record_word(&s->words, record, i)) {
                 perfetto_string(s, &e->word[i], s->words.data, s->words.len);
             }
         }

@@ -215,7 +215,7 @@ static bool sqlite_insert(struct sink_sqlite *s, const struct sqlite_event *e,
         }
         if (e->word[i]) {
             strbuf_clear(&s->words);
-            if (trace_words_text(&s->words, decl->arg[i].words, value)) {
+            if (record_word(&s->words, record, i)) {
                 sqlite3_bind_text(e->insert, column++, s->words.data, (int)s->words.len,
                                   SQLITE_TRANSIENT);
             } else {

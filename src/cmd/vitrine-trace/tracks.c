@@ -37,9 +37,25 @@ static const struct {
     {"_done", TRACK_END},    {"_finish", TRACK_END},
 };
 
+/* Events whose names are as they are: QEMU's. */
+static const struct {
+    const char *name, *stem;
+    enum track_mark mark;
+} track_names[] = {
+    {"guest_user_syscall", "guest_user_syscall", TRACK_BEGIN},
+    {"guest_user_syscall_ret", "guest_user_syscall", TRACK_END},
+};
+
 struct track_role track_role_of(const struct trace_decl *decl)
 {
     size_t len = strlen(decl->name);
+
+    for (unsigned i = 0; i < sizeof(track_names) / sizeof(track_names[0]); i++) {
+        if (strcmp(decl->name, track_names[i].name) == 0) {
+            return (struct track_role){.mark = track_names[i].mark,
+                                       .stem = mem_string(track_names[i].stem)};
+        }
+    }
 
     for (unsigned i = 0; i < sizeof(track_endings) / sizeof(track_endings[0]); i++) {
         size_t ending = strlen(track_endings[i].ending);

@@ -5,7 +5,8 @@
  *
  * Without slices every event is an instant. With them, an event called X_enter, X_entry, X_begin or
  * X_start opens a slice that the next X_exit, X_leave, X_end, X_stop, X_complete, X_done or
- * X_finish of the same thread closes. Viewers require that the slices of a track nest, and a
+ * X_finish of the same thread closes; guest_user_syscall and its _ret are such a pair, and the
+ * slice is called by the call's name. Viewers require that the slices of a track nest, and a
  * recording does not promise that, so a begin is held back until its end is seen. Then
  *   - begins that were opened after it and are still open did not end inside it: instants;
  *   - it becomes a slice, its begin and end handed out together, inner slices before outer ones.

@@ -144,6 +144,43 @@ void trace_group_register(struct trace_group *group)
     trace_control_unlock();
 }
 
+/* A declaration that was changed here. */
+struct given {
+    struct trace_decl decl;
+    struct given *next;
+};
+
+/* The event's own declaration, made when it is changed for the first time. */
+static struct trace_decl *own_decl(struct trace_event *event)
+{
+    static struct given *all;
+    struct given *own = all;
+    while (own && &own->decl != event->decl) {
+        own = own->next;
+    }
+    if (!own) {
+        own = mem_alloc(sizeof *own);
+        *own = (struct given){*event->decl, all};
+        all = own;
+        event->decl = &own->decl;
+    }
+    return &own->decl;
+}
+
+void trace_event_give_words(struct trace_event *event, const char *argument,
+                            const struct trace_words *words)
+{
+    struct trace_decl *decl = own_decl(event);
+    unsigned i = 0;
+    while (i < decl->nargs && strcmp(decl->arg[i].name, argument) != 0) {
+        i++;
+    }
+    if (i == decl->nargs) {
+        bug("event '%s' has no argument '%s' to give words to", decl->name, argument);
+    }
+    decl->arg[i].words = words;
+}
+
 unsigned trace_event_count(void)
 {
     return __atomic_load_n(&event_count, __ATOMIC_ACQUIRE);

@@ -55,6 +55,12 @@ unsigned trace_event_count(void);
 struct trace_event *trace_event_find(const char *name);
 const char *trace_event_group(const struct trace_event *event);
 
+/* Gives an argument words for its values, as `#@args` would: for words that another table knows.
+ * `words` is kept by reference. To be called before main(), from the room that declares the event;
+ * an argument that is not there is a bug. */
+void trace_event_give_words(struct trace_event *event, const char *argument,
+                            const struct trace_words *words);
+
 /* How many events a pattern meets, and how many of them cannot be switched on (`disable`). */
 struct trace_match {
     unsigned events;

@@ -22,7 +22,7 @@
 #include <cmocka.h>
 
 #include "base/strbuf.h"
-#include "user/syscalls.h"
+#include "syscall/syscall.h"
 
 /* Low addresses cannot be read. */
 static size_t read_here(void *opaque, uint64_t address, void *to, size_t size)
@@ -45,14 +45,15 @@ static const char *text(long number, const uint64_t *args, bool before, int64_t 
     unsigned reads = 0;
 
     strbuf_init_in(&to, room, sizeof room);
-    user_strace(&to, (uint64_t)number, args, before ? NULL : &result, read_here, &reads);
+    const struct syscall_memory memory = {read_here, read_here, &reads};
+    const struct syscall_call call = {(uint64_t)number, args, before ? NULL : &result, &memory};
+    syscall_text(&to, &call);
     return to.data;
 }
 
 #define SHOWN(number, result, ...) \
-    text(number, (const uint64_t[USER_SYSCALL_ARGS + 1]){__VA_ARGS__}, false, result)
-#define ASKED(number, ...) \
-    text(number, (const uint64_t[USER_SYSCALL_ARGS + 1]){__VA_ARGS__}, true, 0)
+    text(number, (const uint64_t[SYSCALL_ARGS + 1]){__VA_ARGS__}, false, result)
+#define ASKED(number, ...) text(number, (const uint64_t[SYSCALL_ARGS + 1]){__VA_ARGS__}, true, 0)
 
 /* Strings are read in blocks that are longer than they are. */
 #define TEXT(words) ((char[1024]){words})
@@ -172,21 +173,123 @@ static void rows_are_where_they_belong(void **state)
     };
 
     for (size_t i = 0; i < sizeof some / sizeof *some; i++) {
-        const struct user_syscall *row = user_syscall_row((uint64_t)some[i].number);
+        const struct syscall_row *row = syscall_row((uint64_t)some[i].number);
         assert_non_null(row);
         assert_string_equal(row->name, some[i].name);
     }
     unsigned count = 0;
     for (uint64_t number = 0; number < 1000; number++) {
-        const struct user_syscall *row = user_syscall_row(number);
+        const struct syscall_row *row = syscall_row(number);
         if (row) {
             count++;
-            assert_non_null(row->carry_out);
             assert_non_null(strchr("IHN", row->result));
-            assert_non_null(strchr("_SE", row->sleeps));
         }
     }
     assert_int_equal(count, 336 + 462 - 424 + 1);
+}
+
+/* Readers of recordings have little memory, or none. */
+static void shows_addresses_where_memory_is_not_there(void **state)
+{
+    (void)state;
+    const uint64_t args[SYSCALL_ARGS] = {0x1000, 2, 0x3000, 8};
+    const int64_t result = 0;
+    struct syscall_call call = {SYSCALL_poll, args, &result, NULL};
+    const struct syscall_memory nothing = {NULL, NULL, NULL};
+    static const struct {
+        uint64_t number;
+        const char *text;
+    } rows[] = {
+        {SYSCALL_poll, "poll(0x0000000000001000,2,12288) = 0"},
+        {SYSCALL_open, "open(0x0000000000001000,O_RDWR,030000) = 0"},
+        {SYSCALL_execve, "execve(0x0000000000001000,0x0000000000000002,0x0000000000003000) = 0"},
+        {SYSCALL_writev, "writev(4096,0x0000000000000002,12288) = 0"},
+        {SYSCALL_rt_sigprocmask,
+         "rt_sigprocmask(0x1000,0x0000000000000002,0x0000000000003000,8) = 0"},
+    };
+
+    for (size_t i = 0; i < 2 * sizeof rows / sizeof *rows; i++) {
+        struct strbuf to;
+        call.number = rows[i / 2].number;
+        call.memory = i % 2 ? &nothing : NULL;
+        strbuf_init(&to);
+        syscall_text(&to, &call);
+        assert_string_equal(to.data, rows[i / 2].text);
+        strbuf_free(&to);
+    }
+}
+
+static void shows_calls_of_which_little_is_known(void **state)
+{
+    (void)state;
+    const uint64_t args[SYSCALL_ARGS] = {(uint32_t)AT_FDCWD, 0, O_WRONLY | O_APPEND};
+    const int64_t result = -EACCES;
+    struct syscall_call call = {SYSCALL_openat, NULL, &result, NULL};
+    struct strbuf to;
+
+    strbuf_init(&to);
+    syscall_text(&to, &call);
+    assert_string_equal(to.data, "openat(...) = -1 errno=13 (EACCES, Permission denied)");
+    call.args = args;
+    call.result = NULL;
+    static const char *const each[] = {"AT_FDCWD", "NULL", "O_WRONLY|O_APPEND", "0", "", "", ""};
+    for (unsigned i = 0; i < sizeof each / sizeof *each; i++) {
+        strbuf_clear(&to);
+        syscall_argument_text(&to, &call, i);
+        assert_string_equal(to.len ? to.data : "", each[i]);
+    }
+    strbuf_free(&to);
+}
+
+static const char *word_of(const struct trace_words *words, uint64_t value)
+{
+    for (unsigned i = 0; i < words->count; i++) {
+        if (words->row[i].value == value) {
+            return words->row[i].word;
+        }
+    }
+    return NULL;
+}
+
+/* Every call and error has its word, once: filters look them up by it. */
+static void words_are_those_of_the_table(void **state)
+{
+    (void)state;
+    const struct trace_words *names = syscall_name_words(), *errors = syscall_error_words();
+    unsigned count = 0;
+
+    for (uint64_t number = 0; number < SYSCALL_MAX; number++) {
+        const struct syscall_row *row = syscall_row(number);
+        const char *word = word_of(names, number);
+        assert_int_equal(row != NULL, word != NULL);
+        if (row) {
+            assert_string_equal(word, row->name);
+            count++;
+        }
+    }
+    assert_int_equal(names->count, count);
+    assert_string_equal(word_of(errors, (uint64_t)-ENOENT), "ENOENT");
+    assert_string_equal(word_of(errors, (uint64_t)-EOPNOTSUPP), "EOPNOTSUPP");
+    assert_null(word_of(errors, 0));
+    for (unsigned i = 0; i < errors->count; i++) {
+        for (unsigned k = 0; k < i; k++) {
+            assert_string_not_equal(errors->row[i].word, errors->row[k].word);
+        }
+    }
+}
+
+static void tells_when_a_line_is_due(void **state)
+{
+    (void)state;
+    assert_true(syscall_told_before(SYSCALL_exit_group));
+    assert_true(syscall_told_before(SYSCALL_execve));
+    assert_false(syscall_told_before(SYSCALL_read));
+    assert_false(syscall_told_before(SYSCALL_MAX + 1));
+    assert_true(syscall_told_again(SYSCALL_read, 0));
+    assert_true(syscall_told_again(SYSCALL_MAX + 1, -ENOSYS));
+    assert_true(syscall_told_again(SYSCALL_execve, -ENOENT));
+    assert_false(syscall_told_again(SYSCALL_execve, 0));
+    assert_false(syscall_told_again(SYSCALL_rt_sigreturn, -4));
 }
 
 /* No argument makes the decoder read what it may not, or write without end. */
@@ -195,10 +298,10 @@ static void survives_any_argument(void **state)
     (void)state;
     static const uint64_t odd[] = {0, 1, 4095, UINT64_MAX, INT64_MAX, 0x80000000, 0xffffffff};
 
-    for (uint64_t number = 0; number < USER_SYSCALL_MAX + 2; number++) {
+    for (uint64_t number = 0; number < SYSCALL_MAX + 2; number++) {
         for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
-            uint64_t args[USER_SYSCALL_ARGS], far = i % 2 ? 16 : 0;
-            for (unsigned a = 0; a < USER_SYSCALL_ARGS; a++) {
+            uint64_t args[SYSCALL_ARGS], far = i % 2 ? 16 : 0;
+            for (unsigned a = 0; a < SYSCALL_ARGS; a++) {
                 args[a] = (odd[(i + a) % (sizeof odd / sizeof *odd)] & 0xfff) + far;
             }
             assert_true(strlen(text((long)number, args, false, (int64_t)odd[i])) < 2000);
@@ -214,6 +317,10 @@ int main(void)
         cmocka_unit_test(shows_structs),
         cmocka_unit_test(shows_what_it_does_not_know),
         cmocka_unit_test(rows_are_where_they_belong),
+        cmocka_unit_test(shows_addresses_where_memory_is_not_there),
+        cmocka_unit_test(shows_calls_of_which_little_is_known),
+        cmocka_unit_test(words_are_those_of_the_table),
+        cmocka_unit_test(tells_when_a_line_is_due),
         cmocka_unit_test(survives_any_argument),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
