@@ -26,6 +26,7 @@
 #include "user/signals.h"
 #include "user/syscalls.h"
 #include "user/threads.h"
+#include "user/toggle.h"
 
 #include "trace-user.h"
 
@@ -206,6 +207,7 @@ static int64_t user_fork(struct user_thread *thread, const struct user_clone *cl
     if (pid == 0) {
         child_of_fork(thread, clone);
         tell_parent(word);
+        user_toggle_forked(user);
         user_signals_apply_mask(thread);
         return 0;
     }

@@ -120,6 +120,9 @@ noreturn void user_signals_die(struct user_thread *thread, int signal);
 int64_t user_signals_altstack(struct user_thread *thread, const stack_t *stack, stack_t *old,
                               uint64_t stack_pointer);
 
+/* True if the guest ignores the signal, at this moment. Async-signal-safe. */
+bool user_signals_ignored(const struct user_thread *thread, int signal);
+
 /* True if the stack pointer is on the guest's alternate stack. */
 bool user_signals_on_altstack(const struct user_thread *thread, uint64_t stack_pointer);
 

@@ -18,6 +18,7 @@
 #include "user/seccomp.h"
 #include "user/signals.h"
 #include "user/syscalls.h"
+#include "user/toggle.h"
 
 #include "trace-user.h"
 
@@ -151,8 +152,15 @@ static bool has_our_descriptor(const struct user_call *call)
 
 int64_t user_call_host(struct user_thread *thread, uint64_t number, const uint64_t args[6])
 {
-    int64_t result = user_call_raw(&thread->attention, number, args);
+    struct user_toggle_call timed;
 
+    user_toggle_call_begin(thread, &timed);
+    int64_t result = user_call_raw(&thread->attention, number, args);
+    uint64_t again[6];
+    for (memcpy(again, args, sizeof again);
+         result == -EINTR && user_toggle_call_again(thread, &timed, number, again);) {
+        result = user_call_raw(&thread->attention, number, again);
+    }
     if (result == USER_CALL_RESTART) {
         thread->restart = USER_RESTART_BEGIN;
         return -EINTR;

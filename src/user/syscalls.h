@@ -65,6 +65,7 @@ enum user_told {
     USER_TOLD_LDT,
     USER_TOLD_IO_URING,
     USER_TOLD_PRCTL,
+    USER_TOLD_TOGGLE,
     USER_TOLD_NUMBER,
 };
 void user_tell_once(enum user_told what, const char *sentence);

@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Signals that switch events; see toggle.h. */
+#include "user/toggle.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/memory.h"
+#include "trace/probe/event.h"
+#include "user/access.h"
+#include "user/internal.h"
+#include "user/signals.h"
+
+enum {
+    STACK_SIZE = 256 << 10,
+    LOOK_AGAIN_NS = 10 * 1000 * 1000, /* at a signal that the guest has yet to get */
+    SECOND_NS = 1000 * 1000 * 1000,
+};
+
+/* --- which signals --- */
+
+bool user_toggle_check(int signal, struct error *err)
+{
+    const uint64_t job_control = user_signal_bit(SIGCHLD) | user_signal_bit(SIGCONT) |
+                                 user_signal_bit(SIGTSTP) | user_signal_bit(SIGTTIN) |
+                                 user_signal_bit(SIGTTOU);
+
+    if (signal == SIGKILL || signal == SIGSTOP) {
+        return error_set(err, "this signal cannot be caught by any program; take another");
+    }
+    if (user_signals_open() & user_signal_bit(signal)) {
+        return error_set(err, "the translator uses this signal itself (faults are known by it, or "
+                              "threads are stopped by it); take another");
+    }
+    if (signal > SIGSYS && signal < SIGRTMIN) {
+        return error_set(err, "the C library uses this signal itself; take another");
+    }
+    if (job_control & user_signal_bit(signal)) {
+        return error_set(err, "this signal stops and continues programs or tells of their end; "
+                              "take another");
+    }
+    return true;
+}
+
+static uint64_t toggles_of(const struct user *user)
+{
+    return user->options.toggles;
+}
+
+bool user_toggle_is(const struct user *user, int signal)
+{
+    return toggles_of(user) & user_signal_bit(signal);
+}
+
+static bool is_from_outside(const siginfo_t *info)
+{
+    return (info->si_code == SI_USER || info->si_code == SI_QUEUE || info->si_code == SI_TKILL) &&
+           info->si_pid != getpid();
+}
+
+void user_toggle_prepare(struct user_options *options)
+{
+    uint64_t old, on;
+
+    options->toggles = trace_switches();
+    if (!options->toggles) {
+        return;
+    }
+    syscall(SYS_rt_sigprocmask, SIG_BLOCK, &options->toggles, &old, sizeof old);
+    if (!options->toggles_told) { /* else the program before us has said so */
+        options->toggles_blocked = old & options->toggles;
+    }
+    for (on = options->toggles_on & options->toggles; on; on &= on - 1) {
+        trace_switch((unsigned)__builtin_ctzll(on) + 1, true);
+    }
+}
+
+/* --- the thread that waits --- */
+
+static int wait_for(uint64_t set, const struct timespec *timeout, siginfo_t *info)
+{
+    return (int)syscall(SYS_rt_sigtimedwait, &set, info, timeout, sizeof set);
+}
+
+static void turn(int signal)
+{
+    unsigned number = (unsigned)signal;
+
+    trace_switch(number, !(trace_switches_on() & user_signal_bit(signal)));
+}
+
+/* All of a signal that is pending: what is from outside is taken, the rest given back in its order.
+ * True if there was a rest. `first` may be one that was taken already, or NULL. */
+static bool sort_out(int signal, const siginfo_t *first)
+{
+    const struct timespec now = {0};
+    siginfo_t *kept = NULL, info;
+    size_t count = 0;
+
+    for (bool any = first != NULL;; any = false) {
+        if (any) {
+            info = *first;
+        } else if (wait_for(user_signal_bit(signal), &now, &info) != signal) {
+            break;
+        }
+        if (is_from_outside(&info)) {
+            turn(signal);
+        } else {
+            kept = mem_resize(kept, count + 1, sizeof *kept);
+            kept[count++] = info;
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        syscall(SYS_rt_sigqueueinfo, getpid(), signal, &kept[i]);
+    }
+    free(kept);
+    return count > 0;
+}
+
+static void *toggle_main(void *opaque)
+{
+    struct user *user = opaque;
+    uint64_t away = 0; /* signals that the guest is to get first */
+    const struct timespec nap = {0, LOOK_AGAIN_NS};
+
+    __atomic_store_n(&user->toggle_tid, gettid(), __ATOMIC_RELEASE);
+    for (;;) {
+        siginfo_t info;
+        int signal = wait_for(toggles_of(user) & ~away, away ? &nap : NULL, &info);
+        uint64_t look = away;
+
+        if (signal > 0 && sort_out(signal, &info)) {
+            away |= user_signal_bit(signal);
+        }
+        for (; look; look &= look - 1) {
+            int other = __builtin_ctzll(look) + 1;
+            if (!sort_out(other, NULL)) {
+                away &= ~user_signal_bit(other);
+            }
+        }
+    }
+    return NULL;
+}
+
+void user_toggle_start(struct user *user)
+{
+    pthread_attr_t attr;
+    pthread_t thread;
+
+    user->toggle_tid = 0;
+    if (!toggles_of(user)) {
+        return;
+    }
+    pthread_attr_init(&attr);
+    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&attr, STACK_SIZE);
+    if (pthread_create(&thread, &attr, toggle_main, user) == 0) {
+        pthread_setname_np(thread, "trace-toggle");
+    }
+    pthread_attr_destroy(&attr);
+}
+
+void user_toggle_forked(struct user *user)
+{
+    if (toggles_of(user)) {
+        trace_switches_forked();
+        user_toggle_start(user);
+    }
+}
+
+/* --- in the handler --- */
+
+bool user_toggle_take(struct user_thread *thread, int signal, const siginfo_t *info)
+{
+    struct user *user = thread->user;
+
+    if (!user_toggle_is(user, signal) || !is_from_outside(info)) {
+        return false;
+    }
+    thread->disturbed = true;
+    /* A child of vfork() is not what was meant to be watched yet. */
+    if (!thread->vfork_child) {
+        syscall(SYS_rt_tgsigqueueinfo, getpid(),
+                __atomic_load_n(&user->toggle_tid, __ATOMIC_ACQUIRE), signal, info);
+    }
+    return true;
+}
+
+bool user_toggle_ignored(struct user_thread *thread, int signal)
+{
+    bool ignored = user_toggle_is(thread->user, signal) && user_signals_ignored(thread, signal);
+
+    thread->disturbed = thread->disturbed || ignored;
+    return ignored;
+}
+
+/* --- programs that the guest starts --- */
+
+void user_toggle_before_exec(struct user_thread *thread)
+{
+    uint64_t set = toggles_of(thread->user);
+
+    if (set && !thread->user->options.native_children) {
+        syscall(SYS_rt_sigprocmask, SIG_BLOCK, &set, NULL, sizeof set);
+    }
+}
+
+void user_toggle_after_exec(struct user_thread *thread)
+{
+    if (toggles_of(thread->user) && !thread->attention) {
+        user_signals_apply_mask(thread);
+    }
+}
+
+void user_toggle_words(const struct user_thread *thread, char *to, unsigned size)
+{
+    uint64_t set = toggles_of(thread->user);
+
+    *to = 0;
+    if (set) {
+        snprintf(to, size, "%#llx,%#llx", (unsigned long long)trace_switches_on(),
+                 (unsigned long long)(thread->mask & set));
+    }
+}
+
+/* --- system calls that are interrupted for nothing --- */
+
+enum timeout { MILLISECONDS, TIMESPEC, TIMESPEC_UNLESS_ABSOLUTE, TIMESPEC_OF_WAIT };
+
+/* Calls whose time begins anew when they are made again. The others have none, keep what is left of
+ * it themselves, or have a point in time. */
+static const struct {
+    uint16_t number;
+    uint8_t argument;
+    uint8_t timeout;
+} timed[] = {
+    {SYS_poll, 2, MILLISECONDS},        {SYS_epoll_wait, 3, MILLISECONDS},
+    {SYS_epoll_pwait, 3, MILLISECONDS}, {SYS_nanosleep, 0, TIMESPEC},
+    {SYS_rt_sigtimedwait, 2, TIMESPEC}, {SYS_semtimedop, 3, TIMESPEC},
+    {SYS_io_getevents, 4, TIMESPEC},    {SYS_io_pgetevents, 4, TIMESPEC},
+    {SYS_epoll_pwait2, 3, TIMESPEC},    {SYS_clock_nanosleep, 2, TIMESPEC_UNLESS_ABSOLUTE},
+    {SYS_futex, 3, TIMESPEC_OF_WAIT},
+};
+
+static int64_t passed_since(const struct timespec *begin)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)(now.tv_sec - begin->tv_sec) * SECOND_NS + now.tv_nsec - begin->tv_nsec;
+}
+
+static uint64_t less(int64_t whole, int64_t passed)
+{
+    return whole > passed ? (uint64_t)(whole - passed) : 0;
+}
+
+static bool is_relative(uint8_t timeout, const uint64_t args[6])
+{
+    switch (timeout) {
+    case TIMESPEC_UNLESS_ABSOLUTE: return !(args[1] & TIMER_ABSTIME);
+    case TIMESPEC_OF_WAIT: return ((int)args[1] & FUTEX_CMD_MASK) == FUTEX_WAIT;
+    default: return true;
+    }
+}
+
+static void shorten(struct user_toggle_call *state, uint8_t timeout, uint64_t *argument)
+{
+    const int64_t passed = passed_since(&state->begin);
+    struct timespec whole = state->left;
+
+    clock_gettime(CLOCK_MONOTONIC, &state->begin);
+    if (timeout == MILLISECONDS) {
+        if ((int)*argument > 0) {
+            *argument = less((int)*argument, (passed + 999999) / 1000000);
+        }
+        return;
+    }
+    if (!*argument || (*argument != (uint64_t)(uintptr_t)&state->left &&
+                       !user_copy_in(&whole, *argument, sizeof whole))) {
+        return;
+    }
+    if (whole.tv_sec < INT32_MAX) { /* longer than that is as good as for ever */
+        uint64_t left = less((int64_t)whole.tv_sec * SECOND_NS + whole.tv_nsec, passed);
+        state->left = (struct timespec){(time_t)(left / SECOND_NS), (long)(left % SECOND_NS)};
+        *argument = (uint64_t)(uintptr_t)&state->left;
+    }
+}
+
+void user_toggle_call_begin(struct user_thread *thread, struct user_toggle_call *state)
+{
+    if (toggles_of(thread->user)) {
+        clock_gettime(CLOCK_MONOTONIC, &state->begin);
+        thread->disturbed = false;
+    }
+}
+
+bool user_toggle_call_again(struct user_thread *thread, struct user_toggle_call *state,
+                            uint64_t number, uint64_t args[6])
+{
+    if (!thread->disturbed || thread->attention || thread->sleeps == '_') {
+        return false;
+    }
+    thread->disturbed = false;
+    for (size_t i = 0; i < sizeof timed / sizeof *timed; i++) {
+        if (timed[i].number == number && is_relative(timed[i].timeout, args)) {
+            shorten(state, timed[i].timeout, &args[timed[i].argument]);
+        }
+    }
+    return true;
+}
