@@ -309,6 +309,13 @@ void user_signals_clear_handlers(struct user_thread *thread)
     }
 }
 
+void user_signals_give_back(int signal, siginfo_t *info)
+{
+    if (syscall(SYS_rt_sigqueueinfo, getpid(), signal, info) != 0) {
+        kill(getpid(), signal);
+    }
+}
+
 void user_signals_hand_back(struct user_thread *thread)
 {
     siginfo_t info;
@@ -316,7 +323,7 @@ void user_signals_hand_back(struct user_thread *thread)
 
     while ((signal = user_signals_take(thread, ~UINT64_C(0), &info))) {
         if (info.si_code != SI_TKILL && info.si_code != SI_TIMER) {
-            syscall(SYS_rt_sigqueueinfo, getpid(), signal, &info);
+            user_signals_give_back(signal, &info);
         }
     }
 }

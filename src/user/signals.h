@@ -93,6 +93,10 @@ uint64_t user_signals_host_mask(uint64_t mask);
 /* A pending signal of `set` that is noted in the thread is taken out; 0: none. */
 int user_signals_take(struct user_thread *thread, uint64_t set, siginfo_t *info);
 
+/* Sends a signal that one of our threads took to the process again. Of those that the kernel lets
+ * only itself or the main thread send, the sender is then this process. */
+void user_signals_give_back(int signal, siginfo_t *info);
+
 /* A thread that ends gives signals back that were sent to the process. All signals are blocked. */
 void user_signals_hand_back(struct user_thread *thread);
 

@@ -119,7 +119,7 @@ static bool sort_out(int signal, const siginfo_t *first)
         }
     }
     for (size_t i = 0; i < count; i++) {
-        syscall(SYS_rt_sigqueueinfo, getpid(), signal, &kept[i]);
+        user_signals_give_back(signal, &kept[i]);
     }
     free(kept);
     return count > 0;
@@ -188,8 +188,10 @@ bool user_toggle_take(struct user_thread *thread, int signal, const siginfo_t *i
     thread->disturbed = true;
     /* A child of vfork() is not what was meant to be watched yet. */
     if (!thread->vfork_child) {
+        siginfo_t passed = *info;
+        passed.si_code = SI_QUEUE; /* the kernel's own codes may not be sent to another thread */
         syscall(SYS_rt_tgsigqueueinfo, getpid(),
-                __atomic_load_n(&user->toggle_tid, __ATOMIC_ACQUIRE), signal, info);
+                __atomic_load_n(&user->toggle_tid, __ATOMIC_ACQUIRE), signal, &passed);
     }
     return true;
 }
