@@ -441,6 +441,7 @@ static void publish(struct engine *engine, struct block *block)
 {
     struct block **chain = &engine->hash[hash_of(block->pc, block->set)];
 
+    engine->set_blocks[block->set & ~SET_STEP]++;
     block->next = *chain;
     __atomic_store_n(chain, block, __ATOMIC_RELEASE);
 }
@@ -628,8 +629,10 @@ static void unpublish(struct engine *engine, struct block *block)
 
     while (*at && *at != block)
         at = &(*at)->next;
-    if (*at)
+    if (*at) {
+        engine->set_blocks[block->set & ~SET_STEP]--;
         __atomic_store_n(at, block->next, __ATOMIC_RELEASE);
+    }
 }
 
 static void forget_indirect(struct engine *engine, const struct block *block)
@@ -668,6 +671,16 @@ void block_kill(struct engine *engine, struct block *block)
     }
 }
 
+void blocks_kill_filtered(struct engine *engine)
+{
+    for (uint32_t i = 0; i < engine->by_code_count; i++) {
+        uint32_t set = engine->by_code[i]->set & ~SET_STEP;
+
+        if (engine->set_filtered[set] && set != engine->wanted_set)
+            block_kill(engine, engine->by_code[i]);
+    }
+}
+
 void block_stale(struct vcpu *vcpu, struct block *block)
 {
     pthread_mutex_lock(&vcpu->engine->lock);
@@ -690,6 +703,7 @@ void blocks_reset(struct engine *engine)
     counts_reset(engine);
     madvise(engine->hash, sizeof(*engine->hash) << ENGINE_HASH_BITS, MADV_DONTNEED);
     madvise(engine->waiting, sizeof(*engine->waiting) << ENGINE_HASH_BITS, MADV_DONTNEED);
+    memset(engine->set_blocks, 0, sizeof(engine->set_blocks));
     engine->by_code_count = 0;
     engine->site_count = 0;
     engine->arena_used = 0;
