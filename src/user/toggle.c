@@ -22,6 +22,7 @@
 enum {
     STACK_SIZE = 256 << 10,
     LOOK_AGAIN_NS = 10 * 1000 * 1000, /* at a signal that the guest has yet to get */
+    MILLISECOND_NS = 1000 * 1000,
     SECOND_NS = 1000 * 1000 * 1000,
 };
 
@@ -260,39 +261,45 @@ static int64_t passed_since(const struct timespec *begin)
     return (int64_t)(now.tv_sec - begin->tv_sec) * SECOND_NS + now.tv_nsec - begin->tv_nsec;
 }
 
-static uint64_t less(int64_t whole, int64_t passed)
-{
-    return whole > passed ? (uint64_t)(whole - passed) : 0;
-}
-
 static bool is_relative(uint8_t timeout, const uint64_t args[6])
 {
     switch (timeout) {
-    case TIMESPEC_UNLESS_ABSOLUTE: return !(args[1] & TIMER_ABSTIME);
+    case TIMESPEC_UNLESS_ABSOLUTE:
+        return !(args[1] & TIMER_ABSTIME) && args[0] != CLOCK_PROCESS_CPUTIME_ID;
     case TIMESPEC_OF_WAIT: return ((int)args[1] & FUTEX_CMD_MASK) == FUTEX_WAIT;
     default: return true;
     }
 }
 
+/* The time that the call was to take; -1: for ever, or it cannot be read. */
+static int64_t whole_time(uint8_t timeout, uint64_t argument)
+{
+    struct timespec time;
+
+    if (timeout == MILLISECONDS) {
+        return (int)argument < 0 ? -1 : (int64_t)(int)argument * MILLISECOND_NS;
+    }
+    if (!argument || !user_copy_in(&time, argument, sizeof time) || time.tv_sec > INT32_MAX) {
+        return -1; /* longer than 68 years is for ever */
+    }
+    return (int64_t)time.tv_sec * SECOND_NS + time.tv_nsec;
+}
+
 static void shorten(struct user_toggle_call *state, uint8_t timeout, uint64_t *argument)
 {
-    const int64_t passed = passed_since(&state->begin);
-    struct timespec whole = state->left;
-
-    clock_gettime(CLOCK_MONOTONIC, &state->begin);
+    if (!state->known) {
+        state->known = true;
+        state->whole = whole_time(timeout, *argument);
+    }
+    if (state->whole < 0) {
+        return;
+    }
+    int64_t passed = passed_since(&state->begin);
+    int64_t left = state->whole > passed ? state->whole - passed : 0;
     if (timeout == MILLISECONDS) {
-        if ((int)*argument > 0) {
-            *argument = less((int)*argument, (passed + 999999) / 1000000);
-        }
-        return;
-    }
-    if (!*argument || (*argument != (uint64_t)(uintptr_t)&state->left &&
-                       !user_copy_in(&whole, *argument, sizeof whole))) {
-        return;
-    }
-    if (whole.tv_sec < INT32_MAX) { /* longer than that is as good as for ever */
-        uint64_t left = less((int64_t)whole.tv_sec * SECOND_NS + whole.tv_nsec, passed);
-        state->left = (struct timespec){(time_t)(left / SECOND_NS), (long)(left % SECOND_NS)};
+        *argument = (uint64_t)((left + MILLISECOND_NS - 1) / MILLISECOND_NS);
+    } else {
+        state->left = (struct timespec){left / SECOND_NS, left % SECOND_NS};
         *argument = (uint64_t)(uintptr_t)&state->left;
     }
 }
@@ -301,6 +308,7 @@ void user_toggle_call_begin(struct user_thread *thread, struct user_toggle_call 
 {
     if (toggles_of(thread->user)) {
         clock_gettime(CLOCK_MONOTONIC, &state->begin);
+        state->known = false;
         thread->disturbed = false;
     }
 }

@@ -53,6 +53,8 @@ void user_toggle_words(const struct user_thread *thread, char *to, unsigned size
 /* A system call that may sleep: noted before it, and asked when it has given EINTR. */
 struct user_toggle_call {
     struct timespec begin;
+    bool known;
+    int64_t whole; /* nanoseconds, once known; -1: no end */
     struct timespec left;
 };
 
