@@ -431,7 +431,8 @@ static const struct row {
     {"-D", NULL, "FILE", "QEMU_LOG_FILENAME", true, take_log,
      "text goes there instead of standard error; %d is the process id"},
     {"-trace", NULL, "[enable=]PATTERN[,...]", "QEMU_TRACE", true, take_events,
-     "watches events; help lists them"},
+     "watches events; help lists them; with toggle=SIGNAL each such signal from outside switches "
+     "them on or off"},
     {"-msg", NULL, "timestamp=on", NULL, true, take_messages,
      "thread and time before each line of text"},
     {"-monitor", NULL, "unix:PATH", NULL, false, take_monitor,

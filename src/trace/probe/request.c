@@ -289,7 +289,9 @@ void request_clear(struct request *r)
 void request_help(FILE *out)
 {
     for (size_t i = 0; i < KEYS; i++) {
-        fprintf(out, "           %s=%s\n", keys[i].name, keys[i].help);
+        if (keys[i].take != key_toggle || trace_toggle_check) {
+            fprintf(out, "           %s=%s\n", keys[i].name, keys[i].help);
+        }
     }
     for (size_t i = 0; trace_writers[i]; i++) {
         fprintf(out, "           writer=%-9s %s\n", trace_writers[i]->name, trace_writers[i]->help);
