@@ -136,6 +136,7 @@ static void forget_other_threads(struct user_thread *thread)
 static void child_of_fork(struct user_thread *thread, const struct user_clone *clone)
 {
     user_memory_fork_child(thread->user);
+    user_show_forked();
     engine_fork_child(thread->user->engine, thread->vcpu);
     forget_other_threads(thread);
     thread->tid = gettid();

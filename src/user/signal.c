@@ -432,6 +432,7 @@ void user_signals_die(struct user_thread *thread, int signal)
     uint64_t bit = user_signal_bit(signal);
 
     if (!thread->vfork_child) {
+        user_show_unfinished();
         trace_shutdown();
     }
     host_action(signal, (uint64_t)(uintptr_t)SIG_DFL, 0);

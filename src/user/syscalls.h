@@ -70,6 +70,11 @@ enum user_told {
 };
 void user_tell_once(enum user_told what, const char *sentence);
 
+/* -strace, when the process ends: shows the calls of all threads that have not come back. */
+void user_show_unfinished(void);
+/* In the child of a fork, where there are no other threads. */
+void user_show_forked(void);
+
 /* --- strace.c --- */
 
 /* Reads guest memory for the decoder: the number of bytes that could be read. */
