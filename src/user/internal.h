@@ -78,6 +78,7 @@ struct user {
 
     struct user_signals *signals;   /* signal.c: the guest's actions */
     pid_t toggle_tid;               /* toggle.c: the thread that waits; 0: none */
+    uint32_t toggle_away[2];        /* signals that it leaves to the guest for now; a set */
     struct user_syscalls *syscalls; /* syscall.c: its private state (seccomp and the like) */
 };
 

@@ -181,6 +181,8 @@ static void host_action(int signal, uint64_t handler, uint64_t flags)
     syscall(SYS_rt_sigaction, signal, &action, NULL, sizeof action.mask);
 }
 
+static bool is_ignored(int signal, const struct user_action *action);
+
 /* Puts the guest's action on the host. */
 static void apply_action(struct user *user, int signal, const struct user_action *action)
 {
@@ -194,6 +196,9 @@ static void apply_action(struct user *user, int signal, const struct user_action
         !user_toggle_is(user, signal)) {
         host_action(signal, action->handler, child_flags);
         return;
+    }
+    if (is_ignored(signal, action)) { /* of toggle=: what is pending goes */
+        host_action(signal, (uint64_t)(uintptr_t)SIG_IGN, 0);
     }
     engine_sigaction(user->engine, signal, host_handler);
     if (child_flags) {

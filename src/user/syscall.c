@@ -402,6 +402,9 @@ void user_syscall(struct user_thread *thread)
         if (strace && row && row->sleeps != '_' && !is_shown_before(row)) {
             lasting_begin(&lasting, thread, &asked);
         }
+        if (thread->user->options.toggles) {
+            user_toggle_before_call(thread->user, call.number, call.args);
+        }
         result = carry_out(thread, &call, strace);
     }
     state->reg[X86_RAX] = (uint64_t)result;

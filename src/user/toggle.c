@@ -22,6 +22,7 @@
 enum {
     STACK_SIZE = 256 << 10,
     LOOK_AGAIN_NS = 10 * 1000 * 1000, /* at a signal that the guest has yet to get */
+    LOOK_CLOSER = 20,                 /* of so many times */
     MILLISECOND_NS = 1000 * 1000,
     SECOND_NS = 1000 * 1000 * 1000,
 };
@@ -98,9 +99,15 @@ static void turn(int signal)
     trace_switch(number, !(trace_switches_on() & user_signal_bit(signal)));
 }
 
+/* The guest's thread that asks us to leave a signal alone (user_toggle_before_call()). */
+static bool asks(const struct user *user, const siginfo_t *info)
+{
+    return info->si_code == SI_QUEUE && info->si_pid == getpid() && info->si_ptr == user;
+}
+
 /* All of a signal that is pending: what is from outside is taken, the rest given back in its order.
  * True if there was a rest. `first` may be one that was taken already, or NULL. */
-static bool sort_out(int signal, const siginfo_t *first)
+static bool sort_out(const struct user *user, int signal, const siginfo_t *first)
 {
     const struct timespec now = {0};
     siginfo_t *kept = NULL, info;
@@ -114,7 +121,7 @@ static bool sort_out(int signal, const siginfo_t *first)
         }
         if (is_from_outside(&info)) {
             turn(signal);
-        } else {
+        } else if (!asks(user, &info)) {
             kept = mem_resize(kept, count + 1, sizeof *kept);
             kept[count++] = info;
         }
@@ -126,29 +133,90 @@ static bool sort_out(int signal, const siginfo_t *first)
     return count > 0;
 }
 
+static bool is_away(const struct user *user, int signal)
+{
+    return __atomic_load_n(&user->toggle_away[(signal - 1) / 32], __ATOMIC_SEQ_CST) >>
+               (signal - 1) % 32 &
+           1;
+}
+
+static void set_away(struct user *user, int signal, bool away)
+{
+    uint32_t *word = &user->toggle_away[(signal - 1) / 32], bit = UINT32_C(1) << (signal - 1) % 32;
+
+    if (away) {
+        __atomic_fetch_or(word, bit, __ATOMIC_SEQ_CST);
+        syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
+    } else {
+        __atomic_fetch_and(word, ~bit, __ATOMIC_SEQ_CST);
+    }
+}
+
+/* Looks whether the guest has got what was left to it. What is pending cannot be looked at without
+ * taking it for a moment: that is done now and then only, since what is pending may be from outside
+ * by now. */
+static void look_again(struct user *user, uint64_t away, unsigned turn_number)
+{
+    uint64_t pending = 0;
+
+    syscall(SYS_rt_sigpending, &pending, sizeof pending);
+    for (; away; away &= away - 1) {
+        int signal = __builtin_ctzll(away) + 1;
+        if (!(pending & user_signal_bit(signal)) ||
+            (turn_number % LOOK_CLOSER == 0 && !sort_out(user, signal, NULL))) {
+            set_away(user, signal, false);
+        }
+    }
+}
+
 static void *toggle_main(void *opaque)
 {
     struct user *user = opaque;
-    uint64_t away = 0; /* signals that the guest is to get first */
     const struct timespec nap = {0, LOOK_AGAIN_NS};
 
     __atomic_store_n(&user->toggle_tid, gettid(), __ATOMIC_RELEASE);
-    for (;;) {
+    for (unsigned n = 1;; n++) {
         siginfo_t info;
+        uint64_t away = __atomic_load_n(&user->toggle_away[0], __ATOMIC_SEQ_CST) |
+                        (uint64_t)__atomic_load_n(&user->toggle_away[1], __ATOMIC_SEQ_CST) << 32;
         int signal = wait_for(toggles_of(user) & ~away, away ? &nap : NULL, &info);
-        uint64_t look = away;
-
-        if (signal > 0 && sort_out(signal, &info)) {
-            away |= user_signal_bit(signal);
+        if (signal > 0 && (asks(user, &info) || sort_out(user, signal, &info))) {
+            set_away(user, signal, true);
         }
-        for (; look; look &= look - 1) {
-            int other = __builtin_ctzll(look) + 1;
-            if (!sort_out(other, NULL)) {
-                away &= ~user_signal_bit(other);
-            }
+        if (signal < 0 && away) {
+            look_again(user, away, n);
         }
     }
     return NULL;
+}
+
+void user_toggle_before_call(struct user *user, uint64_t number, const uint64_t args[6])
+{
+    const struct timespec moment = {0, LOOK_AGAIN_NS};
+    bool to_thread = number == SYS_tgkill || number == SYS_rt_tgsigqueueinfo;
+    int signal = (int)args[to_thread ? 2 : 1];
+    siginfo_t ask = {.si_code = SI_QUEUE};
+
+    if ((!to_thread && number != SYS_kill && number != SYS_tkill && number != SYS_rt_sigqueueinfo &&
+         number != SYS_pidfd_send_signal) ||
+        signal < 1 || signal > USER_SIGNALS || !user_toggle_is(user, signal)) {
+        return;
+    }
+    ask.si_signo = signal;
+    ask.si_pid = getpid();
+    ask.si_ptr = user;
+    uint32_t *word = &user->toggle_away[(signal - 1) / 32];
+    /* A little while, should that thread not be there. */
+    for (int tries = 0; tries < 10 && !is_away(user, signal); tries++) {
+        uint32_t seen = __atomic_load_n(word, __ATOMIC_SEQ_CST);
+        if (syscall(SYS_rt_tgsigqueueinfo, getpid(),
+                    __atomic_load_n(&user->toggle_tid, __ATOMIC_ACQUIRE), signal, &ask) != 0) {
+            break;
+        }
+        if (!is_away(user, signal)) {
+            syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, seen, &moment, NULL, 0);
+        }
+    }
 }
 
 void user_toggle_start(struct user *user)
@@ -157,6 +225,7 @@ void user_toggle_start(struct user *user)
     pthread_t thread;
 
     user->toggle_tid = 0;
+    user->toggle_away[0] = user->toggle_away[1] = 0;
     if (!toggles_of(user)) {
         return;
     }

@@ -7,7 +7,7 @@
  * si_pid) is taken: by a thread of ours that waits for nothing else, or by the handler on a guest
  * thread, which passes it on to that one. So it arrives whatever the guest blocks. What our thread
  * takes and is the guest's it gives back to the process, and waits for that signal no more until
- * the guest has got it.
+ * the guest has got it; before a system call of the guest that sends one, it stops waiting at once.
  *
  * The handler is always installed for such a signal; what the guest wants done with it is in its
  * table alone (signals.h). A system call that was interrupted for nothing goes on, with what is
@@ -41,6 +41,10 @@ bool user_toggle_take(struct user_thread *thread, int signal, const siginfo_t *i
 /* For the handler: true if it is one of toggle= and ignored by the guest, as if it had not come.
  * Async-signal-safe. */
 bool user_toggle_ignored(struct user_thread *thread, int signal);
+
+/* Before a system call of the guest that sends signals: our thread leaves one of toggle= that the
+ * process sends to itself alone until the guest has got it. */
+void user_toggle_before_call(struct user *user, uint64_t number, const uint64_t args[6]);
 
 /* Around execve(): such signals wait for the next program's handler. */
 void user_toggle_before_exec(struct user_thread *thread);

@@ -29,7 +29,9 @@ class Case(unittest.TestCase):
         self.process = subprocess.Popen(
             [VITRINE_USER, "-monitor", "unix:" + path, *options, PROGRAM, "work"], env=env,
             cwd=self.folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        self.addCleanup(self.process.communicate)
+        self.addCleanup(self.process.stdout.close)
+        self.addCleanup(self.process.stderr.close)
+        self.addCleanup(self.process.wait, timeout=60)
         self.addCleanup(self.process.kill)
         self.assertEqual(self.process.stdout.readline(), "ready\n")
         self.socket = socket.socket(socket.AF_UNIX)
@@ -52,8 +54,8 @@ class Case(unittest.TestCase):
     def end(self):
         time.sleep(0.2)
         self.process.terminate()
-        out, err = self.process.communicate(timeout=60)
-        self.assertEqual((self.process.returncode, out, err), (0, "done\n", ""))
+        out, err = self.process.stdout.read(), self.process.stderr.read()
+        self.assertEqual((self.process.wait(timeout=60), out, err), (0, "done\n", ""))
 
     def show(self, name):
         done = subprocess.run([VITRINE_TRACE, "show", "--symbols", name], text=True,

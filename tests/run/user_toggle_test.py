@@ -52,12 +52,15 @@ class Case(unittest.TestCase):
     def stop(process):
         if process.poll() is None:
             process.kill()
-        process.communicate()
+        process.wait(timeout=60)
+        for file in (process.stdin, process.stdout, process.stderr):
+            if file:
+                file.close()
 
     def end(self, process, status=0):
         """Waits for the end: what it printed behind "ready"."""
-        out, err = process.communicate(timeout=60)
-        self.assertEqual(process.returncode, status, err)
+        out, err = process.stdout.read(), process.stderr.read()  # some of it may be read already
+        self.assertEqual(process.wait(timeout=60), status, err)
         self.assertEqual(err, "")
         return out
 
@@ -270,7 +273,10 @@ class Children(Case):
         self.assertEqual(process.stdout.readline(), "ready\n")
         os.kill(process.pid, signal.SIGUSR2)
         time.sleep(0.2)
-        out, err = process.communicate("go\n", timeout=60)
+        process.stdin.write("go\n")
+        process.stdin.close()
+        out, err = process.stdout.read(), process.stderr.read()
+        process.wait(timeout=60)
         self.assertEqual((out, err), (2 * "ready\nnot blocked\n", ""))
         files = [name for name in os.listdir(self.folder) if re.fullmatch(r"rec-\d+", name)]
         self.assertEqual(len(files), 2)
