@@ -597,6 +597,7 @@ static void publish(struct engine *engine, struct block *block)
     uint64_t *chain = &place_of(engine, block->pc)->blocks;
     uint32_t mark = mark_of(block->pc, block->set);
 
+    engine->set_blocks[block->set & ~SET_STEP]++;
     block->next = (uint32_t)*chain;
     __atomic_store_n(chain, chain_add(*chain, block_number(engine, block) + 1, mark),
                      __ATOMIC_RELEASE);
@@ -803,13 +804,15 @@ static void unpublish(struct engine *engine, const struct block *block)
     uint32_t number = block_number(engine, block) + 1;
     struct block *before = numbered(engine, (uint32_t)*chain);
 
-    if (before == block) {
-        __atomic_store_n(chain, chain_add(*chain, block->next, 0), __ATOMIC_RELEASE);
+    if (before != block)
+        while (before && before->next != number)
+            before = numbered(engine, before->next);
+    if (!before)
         return;
-    }
-    while (before && before->next != number)
-        before = numbered(engine, before->next);
-    if (before)
+    engine->set_blocks[block->set & ~SET_STEP]--;
+    if (before == block)
+        __atomic_store_n(chain, chain_add(*chain, block->next, 0), __ATOMIC_RELEASE);
+    else
         __atomic_store_n(&before->next, block->next, __ATOMIC_RELEASE);
 }
 
@@ -856,6 +859,16 @@ void block_kill(struct engine *engine, struct block *block)
     }
 }
 
+void blocks_kill_filtered(struct engine *engine)
+{
+    for (uint32_t i = 0; i < engine->block_count; i++) {
+        uint32_t set = engine->block[i].set & ~SET_STEP;
+
+        if (engine->set_filtered[set] && set != engine->wanted_set)
+            block_kill(engine, &engine->block[i]);
+    }
+}
+
 void block_stale(struct vcpu *vcpu, struct block *block)
 {
     pthread_mutex_lock(&vcpu->engine->lock);
@@ -877,6 +890,7 @@ void blocks_reset(struct engine *engine)
     probes_reset(engine);
     counts_reset(engine);
     table_clear(&engine->hash_table);
+    memset(engine->set_blocks, 0, sizeof(engine->set_blocks));
     engine->block_count = 0;
     engine->site_count = 0;
     engine->arena_used = 0;

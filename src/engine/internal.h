@@ -187,6 +187,8 @@ struct engine {
     uint32_t set_mask[PROBE_SETS_MAX];
     uint32_t set_counted[PROBE_SETS_MAX]; /* of the mask: only counted */
     bool set_filtered[PROBE_SETS_MAX];
+    uint32_t set_blocks[PROBE_SETS_MAX]; /* living blocks that were made for it */
+    uint32_t set_next;                   /* where to look for a number to use again */
     struct count_slot *count_slot;
     uint32_t count_slots;
     struct ir_op old_op[IR_BLOCK_OPS];
@@ -310,6 +312,8 @@ void block_stale(struct vcpu *vcpu, struct block *block);
 
 /* Lock held. */
 void block_kill(struct engine *engine, struct block *block);
+/* Kills the blocks of all sets of probes with filters but the one that is wanted. Lock held. */
+void blocks_kill_filtered(struct engine *engine);
 void blocks_reset(struct engine *engine);
 
 /* The block whose code has this executed address, and the point of its side table; false for glue

@@ -93,8 +93,41 @@ unsigned probes_counted(const struct engine *engine, uint32_t set)
            (counted >> PROBE_EXEC_TB & 1) << COUNTED_TB;
 }
 
+/* Whether a CPU goes by the set: it makes blocks for it until it has seen the next. */
+static bool in_use(const struct engine *engine, uint32_t set)
+{
+    for (const struct vcpu *vcpu = engine->vcpus; vcpu; vcpu = vcpu->next)
+        if ((vcpu->set & ~SET_STEP) == set)
+            return true;
+    return false;
+}
+
+/* A number for another set: a new one, or, when there are none left, that of a set with filters
+ * which is not wanted any more, whose blocks are forgotten. Sets without filters are fewer than
+ * there are numbers. A number that some CPU still goes by is used only when there is no other;
+ * then that CPU goes by the new set a little early. */
+static uint32_t free_number(struct engine *engine)
+{
+    uint32_t i = engine->set_count;
+
+    if (i < PROBE_SETS_MAX) {
+        __atomic_store_n(&engine->set_count, i + 1, __ATOMIC_RELEASE);
+        return i;
+    }
+    for (unsigned tries = 0;; tries++) {
+        i = engine->set_next;
+        engine->set_next = (i + 1) % PROBE_SETS_MAX;
+        if (engine->set_filtered[i] && i != engine->wanted_set &&
+            (tries >= PROBE_SETS_MAX || !in_use(engine, i)))
+            break;
+    }
+    if (engine->set_blocks[i] > 0)
+        blocks_kill_filtered(engine);
+    return i;
+}
+
 /* The number of a set of probes. Sets without filters are never forgotten, so that their blocks are
- * found again; one with filters is another each time that who listens changes. */
+ * found again; one with filters is another each time that who listens changes. Lock held. */
 static uint32_t set_number(struct engine *engine, uint32_t mask)
 {
     bool filters = has_filters(mask);
@@ -105,27 +138,25 @@ static uint32_t set_number(struct engine *engine, uint32_t mask)
         if (engine->set_mask[i] == mask && !engine->set_filtered[i] &&
             engine->set_counted[i] == counted)
             return i;
-    i = engine->set_count;
-    if (i == PROBE_SETS_MAX)
-        bug("guest probes with filters were changed %d times", PROBE_SETS_MAX);
-    engine->set_mask[i] = mask;
+    i = free_number(engine);
+    __atomic_store_n(&engine->set_mask[i], mask, __ATOMIC_RELAXED);
     engine->set_filtered[i] = filters;
     engine->set_counted[i] = counted;
-    __atomic_store_n(&engine->set_count, i + 1, __ATOMIC_RELEASE);
     return i;
 }
 
 static void want(struct engine *engine)
 {
-    uint32_t set = set_number(engine, listened_to());
+    uint32_t set;
 
-    if (set == engine->wanted_set)
-        return;
-    __atomic_store_n(&engine->wanted_set, set, __ATOMIC_SEQ_CST);
     pthread_mutex_lock(&engine->lock);
-    for (struct vcpu *vcpu = engine->vcpus; vcpu; vcpu = vcpu->next)
-        if (__atomic_load_n(&vcpu->in_code, __ATOMIC_SEQ_CST))
-            vcpu_kick(vcpu);
+    set = set_number(engine, listened_to());
+    if (set != engine->wanted_set) {
+        __atomic_store_n(&engine->wanted_set, set, __ATOMIC_SEQ_CST);
+        for (struct vcpu *vcpu = engine->vcpus; vcpu; vcpu = vcpu->next)
+            if (__atomic_load_n(&vcpu->in_code, __ATOMIC_SEQ_CST))
+                vcpu_kick(vcpu);
+    }
     pthread_mutex_unlock(&engine->lock);
 }
 

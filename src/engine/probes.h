@@ -56,7 +56,7 @@ enum {
     STREAM_BYTES = 256 << 10,
     PROBE_SITE_BITS = 20,
     PROBE_SITES_MAX = 1 << PROBE_SITE_BITS,
-    PROBE_SETS_MAX = 4096,
+    PROBE_SETS_MAX = 1024, /* without filters there are at most 864: 2^5 * 3^3 */
 };
 
 /* A place in translated code that makes records. */

@@ -85,7 +85,9 @@ void stream_flush(struct vcpu *vcpu)
     const uint64_t *word = vcpu->stream;
     const uint64_t *end = vcpu->state->stream;
     uint32_t counted = probes_only_counted();
-    bool all_counted = (vcpu->engine->set_mask[vcpu->set & ~SET_STEP] & ~counted) == 0;
+    bool all_counted =
+        (__atomic_load_n(&vcpu->engine->set_mask[vcpu->set & ~SET_STEP], __ATOMIC_RELAXED) &
+         ~counted) == 0;
     uint64_t count[PROBE_COUNT] = {0};
     unsigned n = 0;
 

@@ -49,8 +49,9 @@ struct trace_event {
     const struct trace_decl *decl;
     union trace_enable *enable;
 
-    uint32_t id; /* dense, in order of registration */
-    bool on;     /* switched on by name (QEMU's dynamic state) */
+    uint32_t id;    /* dense, in order of registration */
+    bool on;        /* switched on by name (QEMU's dynamic state) */
+    bool by_switch; /* on because of a switch: off with it */
     bool lttng_live;
     void (*lttng)(void); /* the provider's function for this event once it is loaded, else NULL */
     const struct trace_subscriptions *subscriptions; /* read by firing threads; NULL: nobody */

@@ -16,6 +16,7 @@
 #include "user/internal.h"
 #include "user/loader.h"
 #include "user/seccomp.h"
+#include "user/toggle.h"
 
 enum { PATH_ROOM = 4096 };
 
@@ -67,10 +68,10 @@ static int refuse(const struct user *user, const char *path, char *const *argv)
     return ok ? 0 : error;
 }
 
-/* OURSELVES OPTIONS [-seccomp FILTERS] -0 ARGV0 -- PATH ARGS. `filters`: text of a descriptor, or
- * "". */
+/* OURSELVES OPTIONS [-seccomp FILTERS] [-toggles TOGGLES] -0 ARGV0 -- PATH ARGS. `filters`: text of
+ * a descriptor, or ""; `toggles` is empty too where there are none. */
 static char **child_arguments(const struct user *user, const char *path, char *const *argv,
-                              char *filters)
+                              char *filters, char *toggles)
 {
     size_t count = 0, words = 0, n = 0;
 
@@ -80,7 +81,7 @@ static char **child_arguments(const struct user *user, const char *path, char *c
     while (user->options.words && user->options.words[words]) {
         words++;
     }
-    char **all = mem_alloc((words + count + 10) * sizeof *all);
+    char **all = mem_alloc((words + count + 12) * sizeof *all);
     all[n++] = user->self_path ? user->self_path : (char *)"vitrine-user";
     for (size_t i = 0; i < words; i++) {
         all[n++] = user->options.words[i];
@@ -88,6 +89,10 @@ static char **child_arguments(const struct user *user, const char *path, char *c
     if (*filters) {
         all[n++] = (char *)"-seccomp";
         all[n++] = filters;
+    }
+    if (*toggles) {
+        all[n++] = (char *)"-toggles";
+        all[n++] = toggles;
     }
     all[n++] = (char *)"-0";
     all[n++] = count ? argv[0] : (char *)"";
@@ -160,12 +165,13 @@ int64_t user_exec(struct user *user, int dirfd, const char *path, char *const *a
     }
     error = refuse(user, file, argv);
     if (!error) {
-        char filters[16] = "";
+        char filters[16] = "", toggles[64];
         int filters_fd = user_seccomp_save(user_self());
         if (filters_fd >= 0) {
             snprintf(filters, sizeof filters, "%d", filters_fd);
         }
-        char **all = child_arguments(user, file, argv, filters);
+        user_toggle_words(user_self(), toggles, sizeof toggles);
+        char **all = child_arguments(user, file, argv, filters, toggles);
         char **environment = child_environment(envp);
         trace_file_flush();
         execve("/proc/self/exe", all, environment);

@@ -77,6 +77,8 @@ struct user {
     int exit_status;
 
     struct user_signals *signals;   /* signal.c: the guest's actions */
+    pid_t toggle_tid;               /* toggle.c: the thread that waits; 0: none */
+    uint32_t toggle_away[2];        /* signals that it leaves to the guest for now; a set */
     struct user_syscalls *syscalls; /* syscall.c: its private state (seccomp and the like) */
 };
 
@@ -103,6 +105,7 @@ struct user_thread {
     uint8_t restart;                     /* enum user_restart: how the last system call ended */
     char sleeps;                         /* of its row in syscalls.def */
     uint64_t restart_number;
+    bool disturbed; /* a signal came that the guest does not notice (toggle.h) */
 
     /* Threads. */
     uint64_t clear_child_tid;
@@ -161,6 +164,9 @@ bool user_memory_is_ours(struct user *user, uint64_t start, uint64_t length);
 
 /* The limit of the main thread's stack has been raised: it may grow as far (stack.c). */
 void user_stack_limit(struct user *user, uint64_t limit);
+
+/* From now on, whoever begins to listen to guest_module late is told of all that is mapped. */
+void user_memory_tell_late(struct user *user);
 
 void user_memory_fork_prepare(struct user *user); /* innermost: behind engine_fork_prepare() */
 void user_memory_fork_parent(struct user *user);

@@ -191,6 +191,16 @@ void user_map_insert(struct user_map *map, const struct user_mapping *mapping)
     join(map, i ? i - 1 : 0, i + 1);
 }
 
+void user_map_tell(const struct user_map *map)
+{
+    for (size_t i = 0; i < map->count; i++) {
+        const struct user_mapping *mapping = &map->mapping[i];
+        if (mapping->file) {
+            trace_guest_module(mapping->start, mapping->end, mapping->offset, mapping->file->path);
+        }
+    }
+}
+
 void user_map_protect(struct user_map *map, uint64_t start, uint64_t end, int prot)
 {
     split(map, start);

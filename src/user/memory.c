@@ -25,6 +25,9 @@
 #include "user/place.h"
 #include "user/watch.h"
 
+#include "trace-user.h"
+#include "trace/probe/event.h"
+
 /* linux/mman.h; not in every libc's headers. */
 #ifndef MREMAP_DONTUNMAP
 #define MREMAP_DONTUNMAP 4
@@ -754,6 +757,26 @@ bool user_memory_is_ours(struct user *user, uint64_t start, uint64_t length)
 }
 
 /* --- fork --- */
+
+static struct user *told_of; /* the process's one */
+
+static void tell_modules(void)
+{
+    sigset_t saved;
+
+    user_map_lock(told_of, &saved);
+    user_map_tell(&told_of->map);
+    user_map_unlock(told_of, &saved);
+}
+
+void user_memory_tell_late(struct user *user)
+{
+    told_of = user;
+    trace_control_lock();
+    trace_late_event = &_TRACE_GUEST_MODULE_EVENT;
+    trace_late_tell = tell_modules;
+    trace_control_unlock();
+}
 
 void user_memory_fork_prepare(struct user *user)
 {

@@ -26,6 +26,7 @@
 #include "user/signals.h"
 #include "user/syscalls.h"
 #include "user/threads.h"
+#include "user/toggle.h"
 
 #include "trace-user.h"
 
@@ -135,6 +136,7 @@ static void forget_other_threads(struct user_thread *thread)
 static void child_of_fork(struct user_thread *thread, const struct user_clone *clone)
 {
     user_memory_fork_child(thread->user);
+    user_show_forked();
     engine_fork_child(thread->user->engine, thread->vcpu);
     forget_other_threads(thread);
     thread->tid = gettid();
@@ -206,6 +208,7 @@ static int64_t user_fork(struct user_thread *thread, const struct user_clone *cl
     if (pid == 0) {
         child_of_fork(thread, clone);
         tell_parent(word);
+        user_toggle_forked(user);
         user_signals_apply_mask(thread);
         return 0;
     }

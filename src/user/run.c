@@ -18,6 +18,7 @@
 #include "user/signals.h"
 #include "user/syscalls.h"
 #include "user/threads.h"
+#include "user/toggle.h"
 
 enum {
     PAGE_FAULT = 14,
@@ -115,6 +116,8 @@ int user_run(struct user *user)
         return STATUS_CANNOT_START;
     }
     user_load_cpu(user, thread->cpu);
+    user_signals_block();
+    user_toggle_start(user);
     user_signals_apply_mask(thread);
     user_thread_loop(thread);
     return thread->exit_status;

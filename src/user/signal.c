@@ -21,6 +21,7 @@
 #include "user/signals.h"
 #include "user/syscalls.h"
 #include "user/threads.h"
+#include "user/toggle.h"
 
 #include "trace-user.h"
 
@@ -151,6 +152,10 @@ static void host_handler(int signal, siginfo_t *info, void *opaque)
     ucontext_t *context = opaque;
     int saved = errno;
 
+    if (thread && (user_toggle_take(thread, signal, info) || user_toggle_ignored(thread, signal))) {
+        errno = saved;
+        return;
+    }
     if (thread && is_write_fault(signal, info, context) &&
         user_store_fault(thread->user, (uint64_t)(uintptr_t)info->si_addr)) {
         engine_code_changed(context);
@@ -176,6 +181,8 @@ static void host_action(int signal, uint64_t handler, uint64_t flags)
     syscall(SYS_rt_sigaction, signal, &action, NULL, sizeof action.mask);
 }
 
+static bool is_ignored(int signal, const struct user_action *action);
+
 /* Puts the guest's action on the host. */
 static void apply_action(struct user *user, int signal, const struct user_action *action)
 {
@@ -184,10 +191,14 @@ static void apply_action(struct user *user, int signal, const struct user_action
     if (is_open(signal)) {
         return;
     }
-    if (action->handler == (uint64_t)(uintptr_t)SIG_DFL ||
-        action->handler == (uint64_t)(uintptr_t)SIG_IGN) {
+    if ((action->handler == (uint64_t)(uintptr_t)SIG_DFL ||
+         action->handler == (uint64_t)(uintptr_t)SIG_IGN) &&
+        !user_toggle_is(user, signal)) {
         host_action(signal, action->handler, child_flags);
         return;
+    }
+    if (is_ignored(signal, action)) { /* of toggle=: what is pending goes */
+        host_action(signal, (uint64_t)(uintptr_t)SIG_IGN, 0);
     }
     engine_sigaction(user->engine, signal, host_handler);
     if (child_flags) {
@@ -207,6 +218,14 @@ static bool is_ignored(int signal, const struct user_action *action)
 {
     return action->handler == (uint64_t)(uintptr_t)SIG_IGN ||
            (action->handler == (uint64_t)(uintptr_t)SIG_DFL && is_ignored_by_default(signal));
+}
+
+bool user_signals_ignored(const struct user_thread *thread, int signal)
+{
+    struct user_action action = {
+        .handler = __atomic_load_n(&thread->signals->action[signal - 1].handler, __ATOMIC_RELAXED)};
+
+    return is_ignored(signal, &action);
 }
 
 static struct user_action action_of(struct user_thread *thread, int signal)
@@ -245,13 +264,16 @@ bool user_signals_init(struct user *user, struct user_thread *thread, struct err
     user->signals = thread->signals = signals;
     thread->altstack.ss_flags = SS_DISABLE;
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, NULL, &thread->mask, sizeof thread->mask);
+    thread->mask &= ~user->options.toggles;
+    thread->mask |= user->options.toggles_blocked;
     for (int signal = 1; signal <= USER_SIGNALS; signal++) {
         struct kernel_action host = {.handler = 0};
         syscall(SYS_rt_sigaction, signal, NULL, &host, sizeof host.mask);
         if (host.handler == (uint64_t)(uintptr_t)SIG_IGN) {
             signals->action[signal - 1].handler = host.handler;
         }
-        if (is_open(signal) && !engine_sigaction(user->engine, signal, host_handler)) {
+        if ((is_open(signal) || user_toggle_is(user, signal)) &&
+            !engine_sigaction(user->engine, signal, host_handler)) {
             return error_set(err, "no handler for signal %d can be installed: %s", signal,
                              strerror(errno));
         }
@@ -292,6 +314,13 @@ void user_signals_clear_handlers(struct user_thread *thread)
     }
 }
 
+void user_signals_give_back(int signal, siginfo_t *info)
+{
+    if (syscall(SYS_rt_sigqueueinfo, getpid(), signal, info) != 0) {
+        kill(getpid(), signal);
+    }
+}
+
 void user_signals_hand_back(struct user_thread *thread)
 {
     siginfo_t info;
@@ -299,7 +328,7 @@ void user_signals_hand_back(struct user_thread *thread)
 
     while ((signal = user_signals_take(thread, ~UINT64_C(0), &info))) {
         if (info.si_code != SI_TKILL && info.si_code != SI_TIMER) {
-            syscall(SYS_rt_sigqueueinfo, getpid(), signal, &info);
+            user_signals_give_back(signal, &info);
         }
     }
 }
@@ -333,7 +362,8 @@ static void open_actions(struct user_thread *thread, bool before)
 {
     for (int signal = 1; signal <= USER_SIGNALS; signal++) {
         struct user_action action = action_of(thread, signal);
-        if (is_open(signal) && action.handler == (uint64_t)(uintptr_t)SIG_IGN) {
+        if ((is_open(signal) || user_toggle_is(thread->user, signal)) &&
+            action.handler == (uint64_t)(uintptr_t)SIG_IGN) {
             if (before) {
                 host_action(signal, action.handler, 0);
             } else {
@@ -345,12 +375,14 @@ static void open_actions(struct user_thread *thread, bool before)
 
 void user_signals_before_exec(struct user_thread *thread)
 {
+    user_toggle_before_exec(thread);
     open_actions(thread, true);
 }
 
 void user_signals_after_exec(struct user_thread *thread)
 {
     open_actions(thread, false);
+    user_toggle_after_exec(thread);
 }
 
 /* --- the mask --- */
@@ -405,6 +437,7 @@ void user_signals_die(struct user_thread *thread, int signal)
     uint64_t bit = user_signal_bit(signal);
 
     if (!thread->vfork_child) {
+        user_show_unfinished();
         trace_shutdown();
     }
     host_action(signal, (uint64_t)(uintptr_t)SIG_DFL, 0);
@@ -692,8 +725,19 @@ USER_CALL(rt_sigtimedwait)
     }
     user_call_outputs(thread, call);
     set &= ~user_signal_bit(USER_KICK_SIGNAL); /* ours may be among those */
-    uint64_t args[6] = {(uint64_t)(uintptr_t)&set, call->args[1], call->args[2], sizeof set};
-    return user_call_host(thread, SYS_rt_sigtimedwait, args);
+    uint64_t args[6] = {(uint64_t)(uintptr_t)&set, (uint64_t)(uintptr_t)&info, call->args[2],
+                        sizeof set};
+    struct user_toggle_call timed;
+    user_toggle_call_begin(thread, &timed);
+    int64_t result = user_call_host(thread, SYS_rt_sigtimedwait, args);
+    while (result > 0 && user_toggle_take(thread, (int)result, &info)) {
+        thread->disturbed = true;
+        user_toggle_call_again(thread, &timed, SYS_rt_sigtimedwait, args);
+        result = user_call_host(thread, SYS_rt_sigtimedwait, args);
+    }
+    return result > 0 && call->args[1] && !user_copy_out(call->args[1], &info, sizeof info)
+               ? -EFAULT
+               : result;
 }
 
 USER_CALL(sigaltstack)
@@ -724,6 +768,12 @@ USER_CALL(signalfd)
         return -EBADF;
     }
     mask = user_signals_host_mask(mask);
+    if (mask & thread->user->options.toggles) {
+        user_tell_once(USER_TOLD_TOGGLE,
+                       "the program wants to read the signal of -trace toggle= from a descriptor "
+                       "(signalfd): it does not get it there; take another for toggle=\n");
+        mask &= ~thread->user->options.toggles;
+    }
     uint64_t args[6] = {call->args[0], (uint64_t)(uintptr_t)&mask, sizeof mask, call->args[3]};
     return user_call_host(thread, call->number, args);
 }

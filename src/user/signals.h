@@ -93,6 +93,10 @@ uint64_t user_signals_host_mask(uint64_t mask);
 /* A pending signal of `set` that is noted in the thread is taken out; 0: none. */
 int user_signals_take(struct user_thread *thread, uint64_t set, siginfo_t *info);
 
+/* Sends a signal that one of our threads took to the process again. Of those that the kernel lets
+ * only itself or the main thread send, the sender is then this process. */
+void user_signals_give_back(int signal, siginfo_t *info);
+
 /* A thread that ends gives signals back that were sent to the process. All signals are blocked. */
 void user_signals_hand_back(struct user_thread *thread);
 
@@ -119,6 +123,9 @@ noreturn void user_signals_die(struct user_thread *thread, int signal);
 /* The kernel's answer to sigaltstack() and the part of it that rt_sigreturn does. */
 int64_t user_signals_altstack(struct user_thread *thread, const stack_t *stack, stack_t *old,
                               uint64_t stack_pointer);
+
+/* True if the guest ignores the signal, at this moment. Async-signal-safe. */
+bool user_signals_ignored(const struct user_thread *thread, int signal);
 
 /* True if the stack pointer is on the guest's alternate stack. */
 bool user_signals_on_altstack(const struct user_thread *thread, uint64_t stack_pointer);

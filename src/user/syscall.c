@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <linux/audit.h>
 #include <linux/futex.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -18,6 +19,7 @@
 #include "user/seccomp.h"
 #include "user/signals.h"
 #include "user/syscalls.h"
+#include "user/toggle.h"
 
 /* --- the table --- */
 
@@ -133,8 +135,15 @@ static bool has_our_descriptor(const struct user_call *call)
 
 int64_t user_call_host(struct user_thread *thread, uint64_t number, const uint64_t args[6])
 {
-    int64_t result = user_call_raw(&thread->attention, number, args);
+    struct user_toggle_call timed;
 
+    user_toggle_call_begin(thread, &timed);
+    int64_t result = user_call_raw(&thread->attention, number, args);
+    uint64_t again[6];
+    for (memcpy(again, args, sizeof again);
+         result == -EINTR && user_toggle_call_again(thread, &timed, number, again);) {
+        result = user_call_raw(&thread->attention, number, again);
+    }
     if (result == USER_CALL_RESTART) {
         thread->restart = USER_RESTART_BEGIN;
         return -EINTR;
@@ -181,22 +190,130 @@ static size_t read_guest(void *opaque, uint64_t address, void *to, size_t size)
     return user_copy_some(to, address, size);
 }
 
-static void show(const struct user_thread *thread, const struct user_call *call,
-                 const int64_t *result)
+/* A call that may sleep, in its thread's own frame while it lasts. */
+struct lasting {
+    struct lasting *next;
+    bool listed;
+    bool told; /* the line of another thread has come in between: it was shown as unfinished */
+    struct strbuf line;
+    char room[512];
+};
+
+/* Those of all threads; and who shows something. */
+static struct {
+    pthread_mutex_t lock;
+    struct lasting *first;
+} showing = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+/* "NUMBER NAME(ARGUMENTS)" and the result, if it is there. */
+static void describe(struct strbuf *line, const struct user_thread *thread,
+                     const struct user_call *call, const int64_t *result)
 {
     static const struct syscall_memory memory = {read_guest, read_guest, NULL};
     const struct syscall_call shown = {call->number, call->args, result, &memory};
+
+    strbuf_printf(line, "%d ", (int)thread->tid);
+    syscall_text(line, &shown);
+}
+
+/* Lock held. */
+static void tell_unfinished(void)
+{
+    for (struct lasting *call = showing.first; call; call = call->next) {
+        if (!call->told) {
+            call->told = true;
+            log_text(call->line.data, call->line.len);
+        }
+    }
+}
+
+static void show(const struct strbuf *line)
+{
+    pthread_mutex_lock(&showing.lock);
+    tell_unfinished();
+    log_text(line->data, line->len);
+    pthread_mutex_unlock(&showing.lock);
+}
+
+static void show_before(const struct user_thread *thread, const struct user_call *call)
+{
     char room[1024];
     struct strbuf line;
 
     strbuf_init_in(&line, room, sizeof room);
-    strbuf_printf(&line, "%d ", (int)thread->tid);
-    syscall_text(&line, &shown);
-    if (!result) {
-        strbuf_puts(&line, " = ?");
+    describe(&line, thread, call, NULL);
+    strbuf_puts(&line, " = ?\n");
+    show(&line);
+    strbuf_free(&line);
+}
+
+void user_show_unfinished(void)
+{
+    pthread_mutex_lock(&showing.lock);
+    tell_unfinished();
+    pthread_mutex_unlock(&showing.lock);
+}
+
+void user_show_forked(void)
+{
+    pthread_mutex_init(&showing.lock, NULL);
+    showing.first = NULL;
+}
+
+static void lasting_begin(struct lasting *lasting, const struct user_thread *thread,
+                          const struct user_call *call)
+{
+    strbuf_init_in(&lasting->line, lasting->room, sizeof lasting->room);
+    describe(&lasting->line, thread, call, NULL);
+    lasting->line.len--; /* the parenthesis */
+    strbuf_puts(&lasting->line, " <unfinished ...>\n");
+    lasting->listed = true;
+    lasting->told = false;
+    pthread_mutex_lock(&showing.lock);
+    lasting->next = showing.first;
+    showing.first = lasting;
+    pthread_mutex_unlock(&showing.lock);
+}
+
+static void lasting_end(struct lasting *lasting)
+{
+    pthread_mutex_lock(&showing.lock);
+    for (struct lasting **at = &showing.first; *at; at = &(*at)->next) {
+        if (*at == lasting) {
+            *at = lasting->next;
+            break;
+        }
     }
+    pthread_mutex_unlock(&showing.lock);
+    strbuf_free(&lasting->line);
+}
+
+/* A call that is over; or is to be made again, which is told only of one that was shown. */
+static void show_after(const struct user_thread *thread, const struct user_call *call,
+                       const int64_t *result, bool resumed)
+{
+    char room[1024], resumed_room[1024];
+    struct strbuf line, whole;
+    const char *again = thread->restart == USER_RESTART_BEGIN ? " = ? (to be restarted)" : NULL;
+
+    if (again && !resumed) {
+        return;
+    }
+    strbuf_init_in(&line, room, sizeof room);
+    describe(&line, thread, call, again ? NULL : result);
+    strbuf_puts(&line, again ? again : "");
     strbuf_putc(&line, '\n');
-    log_text(line.data, line.len);
+    if (!resumed) {
+        show(&line);
+    } else { /* "<... NAME resumed>ARGUMENTS) = RESULT" */
+        const char *name = strchr(line.data, ' ') + 1;
+        const int length = (int)strcspn(name, "(");
+        strbuf_init_in(&whole, resumed_room, sizeof resumed_room);
+        strbuf_printf(&whole, "%d <... %.*s resumed>%s", (int)thread->tid, length, name,
+                      name + length + 1);
+        show(&whole);
+        strbuf_free(&whole);
+    }
     strbuf_free(&line);
 }
 
@@ -234,7 +351,7 @@ static int64_t carry_out(struct user_thread *thread, struct user_call *call, boo
         return -ENOSYS;
     }
     if (strace && syscall_told_before(call->number)) {
-        show(thread, call, NULL);
+        show_before(thread, call);
     }
     thread->sleeps = row->sleeps;
     return row->carry_out(thread, call);
@@ -251,18 +368,29 @@ void user_syscall(struct user_thread *thread)
     const struct user_call asked = call;
     bool strace = thread->user->options.strace;
     int64_t result = 0;
+    struct lasting lasting;
+    const struct user_syscall *row = user_syscall_row(asked.number);
 
+    lasting.listed = lasting.told = false;
     thread->restart_number = reg[X86_RAX];
     user_trace_call(thread, &asked);
     if (thread->seccomp && !allowed(thread, &call, &result)) {
         strace = false;
     } else {
+        if (strace && row && row->sleeps != '_' && !syscall_told_before(asked.number)) {
+            lasting_begin(&lasting, thread, &asked);
+        }
+        if (thread->user->options.toggles) {
+            user_toggle_before_call(thread->user, call.number, call.args);
+        }
         result = carry_out(thread, &call, strace);
     }
     state->reg[X86_RAX] = (uint64_t)result;
     user_trace_result(thread, &asked, result);
-    if (strace && thread->restart != USER_RESTART_BEGIN &&
-        syscall_told_again(asked.number, result)) {
-        show(thread, &asked, &result);
+    if (lasting.listed) {
+        lasting_end(&lasting);
+    }
+    if (strace && syscall_told_again(asked.number, result)) {
+        show_after(thread, &asked, &result, lasting.told);
     }
 }

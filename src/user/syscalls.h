@@ -54,9 +54,15 @@ enum user_told {
     USER_TOLD_LDT,
     USER_TOLD_IO_URING,
     USER_TOLD_PRCTL,
+    USER_TOLD_TOGGLE,
     USER_TOLD_NUMBER,
 };
 void user_tell_once(enum user_told what, const char *sentence);
+
+/* -strace, when the process ends: shows the calls of all threads that have not come back. */
+void user_show_unfinished(void);
+/* In the child of a fork, where there are no other threads. */
+void user_show_forked(void);
 
 /* --- syscall_trace.c: the probes, guest_user_syscall and its relatives --- */
 

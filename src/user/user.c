@@ -44,7 +44,11 @@ struct user *user_new(const struct user_options *options, struct error *err)
         return NULL;
     }
     user_memory_engine(user);
-    return user_load(user, err) ? user : NULL;
+    if (!user_load(user, err)) {
+        return NULL;
+    }
+    user_memory_tell_late(user);
+    return user;
 }
 
 struct engine *user_engine(struct user *user)

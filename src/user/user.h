@@ -51,8 +51,20 @@ struct user_options {
     bool deterministic; /* no random placement (the guest's personality may ask for it too) */
     char **words;       /* the option words for exec'd children, without the program; NULL last */
     const struct user_modules *modules; /* NULL: nobody keeps names */
-    struct engine_options engine;       /* code_near is filled in by user_new() */
+    /* -trace toggle=SIGNAL, sets of signals (bit N-1): all of them; which the guest itself has
+     * blocked at the start; which switches are on then. The last two come with -toggles, if that
+     * was given. user_toggle_prepare() fills in the rest. */
+    uint64_t toggles, toggles_blocked, toggles_on;
+    bool toggles_told;
+    struct engine_options engine; /* code_near is filled in by user_new() */
 };
+
+/* Whether a signal can be one of -trace toggle=SIGNAL: for trace_toggle_check. */
+bool user_toggle_check(int signal, struct error *err);
+
+/* Behind trace_setup_apply(), before user_new(): from now on these signals wait for us. Main
+ * thread. */
+void user_toggle_prepare(struct user_options *options);
 
 /* Makes the process: engine and map, and loads the program. NULL with a sentence in `err` that
  * names the file. Main thread, before there are others. One per process: it has the process's

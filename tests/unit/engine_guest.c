@@ -325,6 +325,18 @@ struct guest_trace *guest_trace_on(const char *pattern, guest_event_fn *event, v
     return trace;
 }
 
+void guest_trace_filter(struct guest_trace *trace, const char *filter)
+{
+    const struct trace_rule_options only = {.filter = filter};
+    struct error err = {""};
+
+    trace_control_lock();
+    trace_rules_drop(trace->sink);
+    trace_control_unlock();
+    if (!trace_rule_add(trace->pattern, trace->sink, &only, NULL, &err))
+        guest_die("%s: %s\n", filter, err.text);
+}
+
 void guest_trace_off(struct guest_trace *trace)
 {
     struct trace_match match;

@@ -91,6 +91,8 @@ noreturn void guest_die(const char *format, ...) __attribute__((format(printf, 1
 struct guest_trace;
 typedef void guest_event_fn(void *opaque, const char *name, const uint64_t *values);
 struct guest_trace *guest_trace_on(const char *pattern, guest_event_fn *event, void *opaque);
+/* From now on only those for which the expression holds. */
+void guest_trace_filter(struct guest_trace *trace, const char *filter);
 /* Switches the events off that match. */
 void guest_trace_off(struct guest_trace *trace);
 

@@ -12,10 +12,12 @@
 #include <cmocka.h>
 
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "engine/probes.h"
 #include "engine_guest.h"
 
 enum { CPUS = 3, FUNCTIONS = 600, FUNCTION_BYTES = 64, CALLS = 400, MILLISECONDS = 1200 };
@@ -231,12 +233,89 @@ static void checked_code(void **state)
     everything_at_once(&options, ENGINE_PAGE_EXEC | ENGINE_PAGE_CHECKED, false);
 }
 
+/* Another filter each time: exactly the instruction that it names is told, on this CPU, while
+ * others run the same code under whatever filter there is at the moment. */
+GUEST_CODE(three, "nop\n xchg ax, ax\n ret\n");
+
+#ifdef __SANITIZE_THREAD__ /* each change waits for all threads, which takes long there */
+enum { FILTERS = PROBE_SETS_MAX + 300 };
+#else
+enum { FILTERS = 20000 };
+#endif
+
+static uint64_t three_pc;
+
+static void note_pc(void *opaque, const char *name, const uint64_t *values)
+{
+    (void)name;
+    if (values[0] - three_pc > 3)
+        guest_die("an event at %#lx, which no filter named\n", (unsigned long)values[0]);
+    if (!self)
+        ((uint64_t *)opaque)[values[0] - three_pc]++;
+}
+
+static void *run_three(void *opaque)
+{
+    struct runner *runner = opaque;
+    struct vcpu *vcpu = guest_cpu_open(&guest, runner->number);
+    sigset_t none;
+
+    sigemptyset(&none);
+    pthread_sigmask(SIG_SETMASK, &none, NULL);
+    self = runner;
+    while (!stopped()) {
+        guest_call(&guest, vcpu, three_pc, 0, 0, 0);
+        runner->calls++;
+    }
+    guest_cpu_close(vcpu);
+    return NULL;
+}
+
+static void filters_change_without_end(void **state)
+{
+    static const uint8_t offsets[] = {0, 1, 3};
+    uint64_t told[4] = {0}, expected[4] = {0};
+    struct guest_trace *trace;
+    struct vcpu *vcpu;
+    char filter[64];
+
+    (void)state;
+    guest_open(&guest, NULL, ENGINE_PAGE_EXEC);
+    three_pc = GUEST_PUT(&guest, three);
+    vcpu = guest_cpu_open(&guest, CPUS);
+    __atomic_store_n(&stop, 0, __ATOMIC_RELEASE);
+    trace = guest_trace_on("guest_insn", note_pc, told);
+    guest_trace_filter(trace, "pc == 0");
+    for (unsigned i = 0; i < 2; i++) {
+        runners[i] = (struct runner){.number = i};
+        start(&runners[i].thread, run_three, &runners[i]);
+    }
+    for (unsigned n = 0; n < FILTERS; n++) {
+        unsigned offset = offsets[n % 3];
+
+        snprintf(filter, sizeof(filter), "pc == %#lx", (unsigned long)three_pc + offset);
+        guest_trace_filter(trace, filter);
+        guest_call(&guest, vcpu, three_pc, 0, 0, 0);
+        expected[offset]++;
+        assert_memory_equal(told, expected, sizeof(told));
+    }
+    __atomic_store_n(&stop, 1, __ATOMIC_RELEASE);
+    for (unsigned i = 0; i < 2; i++) {
+        pthread_join(runners[i].thread, NULL);
+        assert_true(runners[i].calls > 0);
+    }
+    guest_trace_off(trace);
+    guest_cpu_close(vcpu);
+    guest_close(&guest);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(small_cache),
         cmocka_unit_test(small_cache_with_events),
         cmocka_unit_test(checked_code),
+        cmocka_unit_test(filters_change_without_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -115,6 +115,7 @@ static bool prepare(struct options *options, struct error *err)
     if (!trace_setup_apply(options->trace, warn, NULL, err)) {
         return false;
     }
+    user_toggle_prepare(&options->user);
     options->user.modules = modules_new();
     the_user = user_new(&options->user, err);
     return the_user && (!options->monitor || start_monitor(options->monitor, err));
@@ -132,6 +133,7 @@ int main(int argc, char **argv)
     }
     user_guest_environment(environ);
     engine_filter_fields_add();
+    trace_toggle_check = user_toggle_check;
     switch (options_parse(&options, argc, argv, environ, &err)) {
     case OPTIONS_DONE: return 0;
     case OPTIONS_USAGE: return usage();

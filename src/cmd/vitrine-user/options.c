@@ -283,6 +283,21 @@ static bool take_seccomp(struct options *o, const char *value, struct error *err
     return true;
 }
 
+static bool take_toggles(struct options *o, const char *value, struct error *err)
+{
+    char *end;
+
+    o->user.toggles_told = true;
+    o->user.toggles_on = strtoull(value, &end, 0);
+    if (end != value && *end == ',' && end[1]) {
+        o->user.toggles_blocked = strtoull(end + 1, &end, 0);
+        if (!*end) {
+            return true;
+        }
+    }
+    return error_set(err, "-toggles: '%s' is not two sets of signals", value);
+}
+
 static bool take_monitor(struct options *o, const char *value, struct error *err)
 {
     if (strncmp(value, "unix:", 5) != 0 || !value[5]) {
@@ -403,6 +418,9 @@ static const struct row {
      "programs that the program starts run without us"},
     {"-seccomp", NULL, "FD", NULL, false, take_seccomp,
      "one vitrine-user hands the program's filters of system calls to another"},
+    {"-toggles", NULL, "ON,BLOCKED", NULL, false, take_toggles,
+     "one vitrine-user tells another which signals of toggle= have switched on, and which are "
+     "blocked"},
     {"-singlestep", "-one-insn-per-tb", NULL, "QEMU_SINGLESTEP", true, take_single,
      "translates each instruction alone"},
     {"-strace", NULL, NULL, "QEMU_STRACE", true, take_strace, "shows system calls"},
@@ -413,7 +431,8 @@ static const struct row {
     {"-D", NULL, "FILE", "QEMU_LOG_FILENAME", true, take_log,
      "text goes there instead of standard error; %d is the process id"},
     {"-trace", NULL, "[enable=]PATTERN[,...]", "QEMU_TRACE", true, take_events,
-     "watches events; help lists them"},
+     "watches events; help lists them; with toggle=SIGNAL each such signal from outside switches "
+     "them on or off"},
     {"-msg", NULL, "timestamp=on", NULL, true, take_messages,
      "thread and time before each line of text"},
     {"-monitor", NULL, "unix:PATH", NULL, false, take_monitor,

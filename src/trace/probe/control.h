@@ -5,7 +5,7 @@
  * done while the program runs.
  *
  *     -trace [[enable=]PATTERN][,events=FILE][,file=FILE][,writer=NAME]...[,filter=EXPR]
- *            [,start=EXPR][,stop=EXPR][,limit=N][,context=FIELD+FIELD]
+ *            [,start=EXPR][,stop=EXPR][,limit=N][,toggle=SIGNAL][,context=FIELD+FIELD]
  *            [,overflow=wait|drop][,buffer=SIZE][,mode=flight,size=SIZE]
  *     -d trace:PATTERN    -D FILE    -msg timestamp=on
  *
@@ -51,6 +51,10 @@ enum trace_option trace_setup_debug(struct trace_setup *setup, const char *argum
  * warning: trace event 'nosuch' does not exist"). On failure some of it may have been done. */
 bool trace_setup_apply(struct trace_setup *setup, trace_warn_fn *warn, void *opaque,
                        struct error *err);
+
+/* Of a program that switches events by signals (trace_switch()): refuses a signal that it cannot
+ * use. NULL: toggle= is refused. To be set before options are read. */
+extern bool (*trace_toggle_check)(int signal, struct error *err);
 
 /* The options as help text, and the names of all events, one a line. */
 void trace_help_options(FILE *out);

@@ -3,9 +3,12 @@
  * The registry of events, their states, and the rules that connect them to sinks. */
 #include "trace/probe/event.h"
 
+#include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/glob.h"
 #include "base/memory.h"
@@ -18,6 +21,7 @@ struct rule {
     char *filter, *start, *stop;
     struct trace_gate gate;
     bool gated;
+    unsigned toggle; /* 0: none */
     struct rule *next;
 };
 
@@ -31,6 +35,12 @@ static unsigned index_size;
 static struct rule *rules, **rules_end = &rules;
 static struct trace_sink *defaults[TRACE_RECORDINGS_MAX * 2];
 static unsigned default_count;
+static uint64_t switches_on;
+static unsigned control_depth; /* how often the lock is held */
+static bool late;              /* somebody is to be told what he missed */
+
+struct trace_event *trace_late_event;
+void (*trace_late_tell)(void);
 
 /* What firing threads may still be reading; freed after the next trace_synchronize(). */
 static struct retired {
@@ -48,6 +58,7 @@ void trace_control_reset(void)
     pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
     pthread_mutex_init(&control, &attr);
     pthread_mutexattr_destroy(&attr);
+    control_depth = 0;
 }
 
 void trace_control_lock(void)
@@ -55,11 +66,23 @@ void trace_control_lock(void)
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, trace_control_reset);
     pthread_mutex_lock(&control);
+    control_depth++;
 }
 
 void trace_control_unlock(void)
 {
+    bool tell = --control_depth == 0 && late && trace_late_tell && trace_late_event->subscriptions;
+
+    late = late && control_depth > 0;
     pthread_mutex_unlock(&control);
+    if (tell) {
+        trace_late_tell();
+    }
+}
+
+void trace_late(void)
+{
+    late = true;
 }
 
 /* --- the registry --- */
@@ -290,6 +313,11 @@ static unsigned rule_count(void)
     return count;
 }
 
+static bool is_active(const struct rule *r)
+{
+    return !r->toggle || (switches_on >> (r->toggle - 1) & 1);
+}
+
 /* All rules that take the event, those of one sink together. */
 static struct trace_subscriptions *collect(const struct trace_event *event)
 {
@@ -297,7 +325,7 @@ static struct trace_subscriptions *collect(const struct trace_event *event)
         mem_alloc(sizeof *subs + rule_count() * sizeof(struct trace_subscription));
     for (struct trace_sink *sink = trace_sinks(); sink; sink = sink->next) {
         for (struct rule *r = rules; r; r = r->next) {
-            if (r->sink == sink && meets(r->pattern, event) &&
+            if (r->sink == sink && is_active(r) && meets(r->pattern, event) &&
                 apply_rule(r, event, &subs->row[subs->count], NULL) == APPLIED) {
                 subs->count++;
             }
@@ -333,6 +361,7 @@ static void publish(struct trace_event *event)
         *r = (struct retired){old, retired};
         retired = r;
     }
+    late = late || (subs && event == trace_late_event);
     tell(event);
 }
 
@@ -370,6 +399,7 @@ static struct rule *rule_new(const char *pattern, struct trace_sink *sink,
     r->gate.limited = o->limited;
     r->gate.left = (int64_t)(o->limit > INT64_MAX ? INT64_MAX : o->limit);
     r->gate.started = !o->start;
+    r->toggle = o->toggle;
     return r;
 }
 
@@ -450,7 +480,9 @@ bool trace_rule_add(const char *pattern, struct trace_sink *sink,
         for (unsigned i = 0; i < event_count; i++) {
             struct trace_event *event = events[i];
             if (!event->decl->disabled && meets(pattern, event) && takes_part(r, event)) {
-                __atomic_store_n(&event->on, true, __ATOMIC_RELAXED);
+                if (is_active(r)) {
+                    __atomic_store_n(&event->on, true, __ATOMIC_RELAXED);
+                }
                 publish(event);
             }
         }
@@ -477,7 +509,7 @@ void trace_default_sink_add(struct trace_sink *sink)
 static void give_default_rules(struct trace_event *event)
 {
     for (struct rule *r = rules; r; r = r->next) {
-        if (meets(r->pattern, event) && takes_part(r, event)) {
+        if (is_active(r) && meets(r->pattern, event) && takes_part(r, event)) {
             return;
         }
     }
@@ -491,11 +523,16 @@ static void give_default_rules(struct trace_event *event)
 
 static void set_state(struct trace_event *event, bool on)
 {
-    if (event->decl->disabled || event->on == on) {
+    if (event->decl->disabled) {
+        return;
+    }
+    event->by_switch = false;
+    if (event->on == on) {
         return;
     }
     if (on) {
         give_default_rules(event);
+        late = true;
     }
     __atomic_store_n(&event->on, on, __ATOMIC_RELAXED);
     publish(event);
@@ -521,6 +558,95 @@ void trace_state_set(const char *pattern, bool on, struct trace_match *match)
         }
     }
     release_retired();
+    trace_control_unlock();
+}
+
+/* --- switches --- */
+
+/* Whether a rule of this switch, or, with `number` 0, of any that is on, has to do with the event.
+ */
+static bool is_switched(const struct trace_event *event, unsigned number)
+{
+    for (struct rule *r = rules; r; r = r->next) {
+        if (r->toggle && (number ? r->toggle == number : is_active(r)) &&
+            meets(r->pattern, event) && takes_part(r, event)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Recordings that are left to the parent of a fork go on, in files of this process. */
+static void own_recordings(void)
+{
+    for (struct rule *r = rules; r; r = r->next) {
+        struct trace_sink *sink = r->sink;
+        struct error err;
+        if (!r->toggle || !is_active(r) || !sink->inherited) {
+            continue;
+        }
+        char *file = mem_format("%s-%d", sink->options.file, (int)getpid());
+        free(sink->options.file);
+        sink->options.file = file;
+        sink->inherited = false;
+        if (!trace_sink_on(sink, &err)) {
+            fprintf(stderr, "%s: %s\n", program_invocation_short_name, err.text);
+        }
+    }
+}
+
+uint64_t trace_switches(void)
+{
+    uint64_t set = 0;
+
+    trace_control_lock();
+    for (struct rule *r = rules; r; r = r->next) {
+        set |= r->toggle ? UINT64_C(1) << (r->toggle - 1) : 0;
+    }
+    trace_control_unlock();
+    return set;
+}
+
+uint64_t trace_switches_on(void)
+{
+    return __atomic_load_n(&switches_on, __ATOMIC_RELAXED);
+}
+
+static void set_switched(struct trace_event *event, bool on)
+{
+    if (on && !event->on) {
+        event->by_switch = true;
+        __atomic_store_n(&event->on, true, __ATOMIC_RELAXED);
+    } else if (!on && event->by_switch && !is_switched(event, 0)) {
+        event->by_switch = false;
+        __atomic_store_n(&event->on, false, __ATOMIC_RELAXED);
+    }
+    publish(event);
+}
+
+void trace_switch(unsigned number, bool on)
+{
+    const uint64_t bit = UINT64_C(1) << (number - 1);
+
+    trace_control_lock();
+    if (on != !!(switches_on & bit)) {
+        __atomic_store_n(&switches_on, switches_on ^ bit, __ATOMIC_RELAXED);
+        own_recordings();
+        for (unsigned i = 0; i < event_count; i++) {
+            if (!events[i]->decl->disabled && is_switched(events[i], number)) {
+                set_switched(events[i], on);
+            }
+        }
+        release_retired();
+        late = late || on;
+    }
+    trace_control_unlock();
+}
+
+void trace_switches_forked(void)
+{
+    trace_control_lock();
+    own_recordings();
     trace_control_unlock();
 }
 

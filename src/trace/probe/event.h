@@ -47,6 +47,7 @@ struct trace_rule_options {
     const char *filter, *start, *stop;
     bool limited;
     uint64_t limit;
+    unsigned toggle; /* number of the switch that the rule depends on, 1 to 64; 0: none */
 };
 
 /* Registration order; NULL behind the last. Ids are positions. */
@@ -81,6 +82,30 @@ void trace_state_set(const char *pattern, bool on, struct trace_match *match);
 
 /* The same for one event. */
 void trace_event_set(struct trace_event *event, bool on);
+
+/* Switches. A rule with one is as if it were not there while its switch is off, and all are off at
+ * first; its events are switched on with it, and off again unless they were on without it. The
+ * numbers are those of signals, for toggle=SIGNAL. */
+
+/* The switches that rules depend on, and those that are on: sets, bit N-1 for number N. */
+uint64_t trace_switches(void);
+uint64_t trace_switches_on(void);
+
+/* A recording that was left to the parent of a fork goes on here, in a file of its own: the name
+ * with "-PID" behind it. */
+void trace_switch(unsigned number, bool on);
+
+/* In the child of a fork, when it is whole: the same for switches that are on. */
+void trace_switches_forked(void);
+
+/* Listeners that come late: `trace_late_tell` is called after somebody has begun to listen to
+ * `trace_late_event`, or to any event while somebody listens to that one, or a recording of it was
+ * opened; it fires the event for all that there is to be known. On the thread that changed it,
+ * without the control lock. NULL: nothing is told. */
+extern struct trace_event *trace_late_event;
+extern void (*trace_late_tell)(void);
+/* For sink.c: a recording was opened. Control lock held. */
+void trace_late(void);
 
 /* Forgets the rules of a sink, so that it can be freed. Control lock held. */
 void trace_rules_drop(struct trace_sink *sink);

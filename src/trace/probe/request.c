@@ -8,7 +8,9 @@
 
 #include "base/memory.h"
 #include "base/option.h"
+#include "base/signal_name.h"
 #include "base/strbuf.h"
+#include "trace/probe/control.h"
 #include "trace/write/writers.h"
 
 static bool take_text(char **to, const char *key, const char *value, struct error *err)
@@ -59,6 +61,27 @@ static bool key_limit(struct request *r, const char *value, struct error *err)
 {
     r->limited = true;
     return option_number("limit", value, 0, INT64_MAX, &r->limit, err);
+}
+
+bool (*trace_toggle_check)(int signal, struct error *err);
+
+static bool key_toggle(struct request *r, const char *value, struct error *err)
+{
+    int number = value ? signal_number(value) : 0;
+    if (!trace_toggle_check) {
+        return error_set(err, "toggle=: this program does not switch events by signals");
+    }
+    if (!number) {
+        return error_set(err,
+                         "toggle=%s: there is no such signal; expected a name or number such as "
+                         "USR2, SIGUSR2, RTMIN+3 or 12",
+                         value ? value : "");
+    }
+    if (r->toggle) {
+        return error_set(err, "toggle= is given twice");
+    }
+    r->toggle = (unsigned)number;
+    return trace_toggle_check(number, err) || error_prefix(err, "toggle=%s: ", value);
 }
 
 static void list_writers(struct strbuf *out)
@@ -172,6 +195,8 @@ static const struct {
     {"start", key_start, "EXPR         only from the event on for which it first holds"},
     {"stop", key_stop, "EXPR          only up to the event for which it first holds"},
     {"limit", key_limit, "N            at most so many events"},
+    {"toggle", key_toggle,
+     "SIGNAL      off at first; each such signal from outside switches on or off"},
     {"context", key_context, "F+F        also record these context fields"},
     {"overflow", key_overflow, "wait|drop a full buffer makes the thread wait, or loses events"},
     {"buffer", key_buffer, "SIZE        bytes of buffer for each thread"},
@@ -226,6 +251,13 @@ static bool check_request(const struct request *r, struct error *err)
         return error_set(err, "'%s' switches events off; a filter has no meaning there",
                          r->pattern);
     }
+    if (r->toggle && r->pattern && r->pattern[0] == '-') {
+        return error_set(err, "'%s' switches events off for good; toggle= has no meaning there",
+                         r->pattern);
+    }
+    if (r->toggle && !r->pattern && !r->events) {
+        return error_set(err, "toggle= needs the events that it switches: PATTERN or events=FILE");
+    }
     if ((r->filter || r->start || r->stop || r->limited) && !r->pattern && !r->events) {
         return error_set(err, "a filter needs the events it is for: PATTERN or events=FILE");
     }
@@ -257,7 +289,9 @@ void request_clear(struct request *r)
 void request_help(FILE *out)
 {
     for (size_t i = 0; i < KEYS; i++) {
-        fprintf(out, "           %s=%s\n", keys[i].name, keys[i].help);
+        if (keys[i].take != key_toggle || trace_toggle_check) {
+            fprintf(out, "           %s=%s\n", keys[i].name, keys[i].help);
+        }
     }
     for (size_t i = 0; trace_writers[i]; i++) {
         fprintf(out, "           writer=%-9s %s\n", trace_writers[i]->name, trace_writers[i]->help);

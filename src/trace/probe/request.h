@@ -22,6 +22,7 @@ struct request {
     char *filter, *start, *stop;
     bool limited;
     uint64_t limit;
+    unsigned toggle; /* number of the signal that switches; 0: none */
     const struct trace_sink_ops *writer[REQUEST_WRITERS_MAX];
     unsigned writers;
     bool recording; /* a word about recording was given */

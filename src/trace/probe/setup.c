@@ -343,6 +343,7 @@ static bool apply_pattern(const struct request *r, const struct request *from, c
         .stop = from->stop ? from->stop : r->stop,
         .limited = from->limited || r->limited,
         .limit = from->limited ? from->limit : r->limit,
+        .toggle = from->toggle ? from->toggle : r->toggle,
     };
     for (unsigned i = 0; i < r->writers; i++) {
         if (r->writer[i] == &trace_writer_lttng) {
@@ -356,8 +357,8 @@ static bool apply_pattern(const struct request *r, const struct request *from, c
     return true;
 }
 
-/* A line of an events file: NAME, PATTERN or -PATTERN, with filter=, start=, stop= and limit= where
- * wanted. QEMU takes only the first form, without blanks around it. */
+/* A line of an events file: NAME, PATTERN or -PATTERN, with filter=, start=, stop=, limit= and
+ * toggle= where wanted. QEMU takes only the first form, without blanks around it. */
 static bool apply_line(const struct request *r, char *line, const char *where, bool *help,
                        trace_warn_fn *warn, void *opaque, struct error *err)
 {
@@ -376,7 +377,8 @@ static bool apply_line(const struct request *r, char *line, const char *where, b
     struct request one = {0};
     bool ok = request_parse(&one, line, err);
     if (ok && (one.recording || one.writers || !one.pattern)) {
-        ok = error_set(err, "a line holds a name or pattern, and filter=, start=, stop= or limit=");
+        ok = error_set(err, "a line holds a name or pattern, and filter=, start=, stop=, "
+                            "limit= or toggle=");
     }
     if (!ok) {
         error_prefix(err, "%s: ", where);

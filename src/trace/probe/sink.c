@@ -103,6 +103,7 @@ bool trace_sink_on(struct trace_sink *sink, struct error *err)
     trace_drain_unlock();
     set_live(sink, true);
     __atomic_store_n(&sink->on, true, __ATOMIC_RELEASE);
+    trace_late();
     return true;
 }
 
