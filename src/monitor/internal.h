@@ -21,6 +21,7 @@ struct monitor_group {
 
 struct monitor {
     const char *version;
+    void (*after)(const char *command); /* NULL: nobody wants to know */
     struct monitor_group group[MONITOR_TABLES][MONITOR_GROUPS_MAX];
     unsigned groups[MONITOR_TABLES];
     int listener;

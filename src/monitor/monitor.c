@@ -29,6 +29,11 @@ void monitor_add(struct monitor *monitor, enum monitor_table table,
     monitor->group[table][monitor->groups[table]++] = (struct monitor_group){commands, count};
 }
 
+void monitor_after(struct monitor *monitor, void (*after)(const char *command))
+{
+    monitor->after = after;
+}
+
 const struct monitor_command *monitor_row(const struct monitor *monitor, enum monitor_table table,
                                           size_t i)
 {
@@ -146,6 +151,8 @@ void monitor_run(struct monitor_session *session, enum monitor_table table, cons
         point_to_help(session, where, command);
     } else if (!command->run(session, argc, argv)) {
         point_to_help(session, where, command);
+    } else if (session->monitor->after) {
+        session->monitor->after(command->name);
     }
 }
 

@@ -42,6 +42,10 @@ struct monitor *monitor_new(const char *version);
 void monitor_add(struct monitor *monitor, enum monitor_table table,
                  const struct monitor_command *commands, size_t count);
 
+/* `after` is called with the full name of each command that was carried out, on the monitor's
+ * thread: before monitor_listen(). */
+void monitor_after(struct monitor *monitor, void (*after)(const char *command));
+
 /* Listens at a Unix socket that only this user may connect to, in a thread of its own. A socket
  * that is there already and nobody listens at is replaced. */
 bool monitor_listen(struct monitor *monitor, const char *path, struct error *err);

@@ -100,6 +100,9 @@ void user_map_remove(struct user_map *map, uint64_t start, uint64_t end);
 /* Puts a mapping in, instead of what is there. The reference to its file is handed over. */
 void user_map_insert(struct user_map *map, const struct user_mapping *mapping);
 
+/* Fires guest_module for every mapping of a file. */
+void user_map_tell(const struct user_map *map);
+
 /* Gives all mapped pages of the range another protection. */
 void user_map_protect(struct user_map *map, uint64_t start, uint64_t end, int prot);
 

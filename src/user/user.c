@@ -8,6 +8,7 @@
 #include "guest/x86/guest.h"
 #include "host/x64/x64.h"
 #include "user/internal.h"
+#include "user/memory.h"
 
 static char *own_path(void)
 {
@@ -45,6 +46,15 @@ struct user *user_new(const struct user_options *options, struct error *err)
     }
     user_memory_engine(user);
     return user_load(user, err) ? user : NULL;
+}
+
+void user_tell_modules(struct user *user)
+{
+    sigset_t saved;
+
+    user_map_lock(user, &saved);
+    user_map_tell(&user->map);
+    user_map_unlock(user, &saved);
 }
 
 struct engine *user_engine(struct user *user)

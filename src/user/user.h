@@ -63,6 +63,10 @@ struct user *user_new(const struct user_options *options, struct error *err);
  * process without a return. */
 int user_run(struct user *user);
 
+/* Fires guest_module for all that is mapped, if anybody listens: for a listener that came later.
+ * Any thread. */
+void user_tell_modules(struct user *user);
+
 /* The engine, for -d jit-stats and the monitor's `info jit`. */
 struct engine *user_engine(struct user *user);
 

@@ -90,12 +90,21 @@ static const struct monitor_command info_commands[] = {
     {.name = "status", .help = "show whether the program runs", .run = info_status},
 };
 
+/* A recording that begins now needs the names of what is mapped already. */
+static void after_command(const char *command)
+{
+    if (!strncmp(command, "trace-", 6)) {
+        user_tell_modules(the_user);
+    }
+}
+
 static bool start_monitor(const char *path, struct error *err)
 {
     struct monitor *monitor = monitor_new("vitrine-user " VITRINE_VERSION);
 
     monitor_add(monitor, MONITOR_INFO, info_commands,
                 sizeof info_commands / sizeof info_commands[0]);
+    monitor_after(monitor, after_command);
     return monitor_listen(monitor, path, err);
 }
 
