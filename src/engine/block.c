@@ -543,6 +543,8 @@ static enum block_made record_group(struct vcpu *vcpu, const struct shape *shape
             link_or_wait(engine, i);
     if (log_item_on(LOG_IN_ASM) || log_item_on(LOG_OUT_ASM))
         log_blocks(engine, block, code->block_count);
+    if (engine->listener.made)
+        tell_blocks(engine, block, code->block_count, code->exec + code->size);
     return BLOCK_MADE;
 }
 
@@ -591,6 +593,8 @@ static bool make_indirect_entry(struct engine *engine, struct block *block)
     engine->used += code->size;
     engine->counts.made_code += code->size;
     block->indirect = code->exec;
+    if (engine->listener.made)
+        tell_entry(engine, block, code->exec + code->size);
     return true;
 }
 

@@ -271,6 +271,20 @@ static bool take_native(struct options *o, const char *value, struct error *err)
     return true;
 }
 
+static bool take_perfmap(struct options *o, const char *value, struct error *err)
+{
+    (void)value, (void)err;
+    o->perf.map = true;
+    return true;
+}
+
+static bool take_jitdump(struct options *o, const char *value, struct error *err)
+{
+    (void)value, (void)err;
+    o->perf.dump = true;
+    return true;
+}
+
 static bool take_seccomp(struct options *o, const char *value, struct error *err)
 {
     char *end;
@@ -416,6 +430,10 @@ static const struct row {
      "watches events; help lists them"},
     {"-msg", NULL, "timestamp=on", NULL, true, take_messages,
      "thread and time before each line of text"},
+    {"-perfmap", NULL, NULL, "QEMU_PERFMAP", true, take_perfmap,
+     "names for perf: writes /tmp/perf-PID.map"},
+    {"-jitdump", NULL, NULL, "QEMU_JITDUMP", true, take_jitdump,
+     "names and code for perf inject --jit: writes jit-PID.dump"},
     {"-monitor", NULL, "unix:PATH", NULL, false, take_monitor,
      "commands while the program runs, at this socket"},
     {"-engine", NULL, "WORD[,...]", NULL, true, take_engine,
