@@ -16,9 +16,9 @@
 #include "monitor/monitor.h"
 #include "user/user.h"
 
-static const enum log_item log_items_here[] = {LOG_OUT_ASM, LOG_IN_ASM, LOG_OP,       LOG_INT,
-                                               LOG_EXEC,    LOG_CPU,    LOG_PAGE,     LOG_NOCHAIN,
-                                               LOG_STRACE,  LOG_UNIMP,  LOG_JIT_STATS};
+static const enum log_item log_items_here[] = {LOG_OUT_ASM, LOG_IN_ASM, LOG_OP,    LOG_INT,
+                                               LOG_EXEC,    LOG_CPU,    LOG_FPU,   LOG_PAGE,
+                                               LOG_NOCHAIN, LOG_STRACE, LOG_UNIMP, LOG_JIT_STATS};
 
 static struct user *the_user; /* for what runs at exit */
 

@@ -426,8 +426,8 @@ static const struct row {
      "only code at these addresses: START+LENGTH, START-LENGTH, START..END"},
     {"-D", NULL, "FILE", "QEMU_LOG_FILENAME", true, take_log,
      "text goes there instead of standard error; %d is the process id"},
-    {"-trace", NULL, "[enable=]PATTERN[,...]", "QEMU_TRACE", true, take_events,
-     "watches events; help lists them"},
+    {"-trace", NULL, "[enable=]PATTERN[,KEY=VALUE]...", "QEMU_TRACE", true, take_events,
+     "watches events; help lists them; keys are below"},
     {"-msg", NULL, "timestamp=on", NULL, true, take_messages,
      "thread and time before each line of text"},
     {"-perfmap", NULL, NULL, "QEMU_PERFMAP", true, take_perfmap,
@@ -495,6 +495,8 @@ void options_help(FILE *out)
         print_wrapped(out, right);
         free(right);
     }
+    fputs("\nWhat -trace takes, with commas between:\n", out);
+    trace_help_keys(out);
 }
 
 static const struct row *row_called(const char *name)

@@ -54,6 +54,7 @@ bool trace_setup_apply(struct trace_setup *setup, trace_warn_fn *warn, void *opa
 
 /* The options as help text, and the names of all events, one a line. */
 void trace_help_options(FILE *out);
+void trace_help_keys(FILE *out); /* only what may follow -trace */
 void trace_help_events(FILE *out);
 
 /* --- while the program runs --- */
