@@ -91,6 +91,32 @@ class Help(unittest.TestCase):
             for word in known:
                 self.assertRegex(part, rf"(?<![\w-]){word}(?![\w-])")
 
+    def test_pages_and_links(self):
+        """README leads to every page, and no page to one that is not there."""
+        pages = [os.path.join("docs", name) for name in os.listdir(os.path.join(ROOT, "docs"))
+                 if name.endswith(".md")] + ["README.md", "CONTRIBUTING.md"]
+        for page in pages:
+            here = os.path.dirname(page)
+            for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", source(page)):
+                self.assertTrue(os.path.exists(os.path.join(ROOT, here, link)), f"{page}: {link}")
+        linked = set(re.findall(r"\]\(([^)#]+)\)", source("README.md")))
+        self.assertLessEqual(set(pages) - {"README.md"}, linked)
+
+    def test_readme_commands(self):
+        """What README shows after a $ can be typed: programs are there and know the options."""
+        commands = re.findall(r"(?m)^    \$ (.*)$", source("README.md"))
+        self.assertGreater(len(commands), 8)
+        for command in commands:
+            for program, rest in re.findall(r"build/(vitrine-\w+)((?: [^|&]*)?)", command):
+                self.assertTrue(os.path.exists(os.path.join(BUILD, program)), command)
+                known = self.help(program)
+                if program == "vitrine-trace":
+                    known += self.help(program, rest.split()[0])
+                for option in re.findall(r" (--?[a-z][a-z-]*)(?= )", rest):
+                    if program == "vitrine-user" and option not in options(known):
+                        break  # from here on they are the program's
+                    self.assertIn(option, known, command)
+
     def test_monitor(self):
         """The commands of the tables in the code, in the manual page and in docs/."""
         page = sections("vitrine-user")["MONITOR"]
