@@ -8,7 +8,8 @@
  *
  * Read in this order: this header, internal.h (who owns what, which locks), cache.c (memory for
  * code), block.c (find, make, link, kill), run.c (the loop), signal.c (host signals), stream.c and
- * probes.c (guest probes).
+ * probes.c (guest probes). Beside that: looking.c (logs), listen.c and perf.c (who hears of new
+ * code).
  */
 #ifndef ENGINE_ENGINE_H
 #define ENGINE_ENGINE_H
