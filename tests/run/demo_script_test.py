@@ -59,6 +59,16 @@ class Demo(unittest.TestCase):
         for word in ("perl counts words", "guest_call", "guest_ret", "guest_user_syscall"):
             self.assertIn(word, picture)
 
+    def test_nothing_is_built(self):
+        """Nor is a folder of that name removed where nothing is built."""
+        there = os.path.join(self.folder, "other", "demo")
+        os.makedirs(there)
+        done = subprocess.run([os.path.join(ROOT, "scripts", "demo"), os.path.dirname(there)],
+                              stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("has no vitrine-user", done.stderr)
+        self.assertTrue(os.path.isdir(there))
+
     def test_the_philosophers(self):
         done = subprocess.run([os.path.join(ROOT, "scripts", "demo-probes"), self.folder],
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120,
