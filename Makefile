@@ -7,7 +7,7 @@ PREFIX  ?= /usr/local
 VARIANT ?= plain
 export PREFIX
 
-.PHONY: all demo check check-long bench fuzz install asan ubsan tsan cov format clean help
+.PHONY: all demo demo-probes check check-long bench fuzz install asan ubsan tsan cov format clean help
 
 all: ## build the programs: build/vitrine*
 	@scripts/build $(VARIANT)
@@ -16,6 +16,11 @@ demo: ## see it work (gets the packages it needs)
 	@scripts/install-deps build
 	@scripts/build plain
 	@scripts/demo
+
+demo-probes: ## see probes in a program of one's own, five philosophers
+	@scripts/install-deps build
+	@scripts/build plain
+	@scripts/demo-probes
 
 check: ## every check and test, in its short form; ends with "N passed, N failed"
 	@scripts/install-deps check

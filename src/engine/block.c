@@ -686,6 +686,8 @@ static bool make_indirect_entry(struct engine *engine, struct block *block)
     engine->used += code->size;
     engine->counts.made_code += code->size;
     block->indirect = (uint32_t)(code->exec - engine->exec);
+    if (engine->listener.made)
+        tell_entry(engine, block, engine->used);
     return true;
 }
 
@@ -757,6 +759,8 @@ static enum block_made record_group(struct vcpu *vcpu, const struct shape *shape
             link_or_wait(engine, i);
     if (log_item_on(LOG_IN_ASM) || log_item_on(LOG_OUT_ASM))
         log_blocks(engine, &engine->block[first], code->block_count);
+    if (engine->listener.made)
+        tell_blocks(engine, &engine->block[first], code->block_count, engine->used);
     return BLOCK_MADE;
 }
 

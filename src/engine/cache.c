@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * Memory for code: one memfd, mapped twice. Code is written through one mapping and executed
- * through the other, and no page is both (W^X). Neither is inherited by a fork's child, which would
- * share them with the parent: it gets a copy of its own (engine_fork_child()).
+ * Memory for code: shared memory without a file, mapped twice. Code is written through one mapping
+ * and executed through the other, and no page is both (W^X). Neither is inherited by a fork's
+ * child, which would share them with the parent: it gets a copy of its own (engine_fork_child()).
+ *
+ * A memfd would do as well, but perf takes names from its map file (perf.h) only for code that has
+ * no file.
  */
 #include <errno.h>
 #include <string.h>
@@ -19,50 +22,63 @@ enum {
     PIECE = 256 << 10, /* memory is asked for in such pieces */
 };
 
-/* A view anywhere, such that huge pages can be used. */
-static void *map_anywhere(const struct engine *engine, int protection)
+static void *address_of(uint64_t address)
 {
-    uint8_t *space = mmap(NULL, engine->cache_size + HUGE_PAGE, PROT_NONE,
-                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return (void *)(uintptr_t)address; // NOLINT: an address is what it is
+}
+
+/* New memory, near the wanted address if that can be had: MAP_FAILED. `extra`: MAP_FIXED. */
+static void *map_memory(size_t size, uint64_t wanted, int prot, int extra)
+{
+    return mmap(address_of(wanted), size, prot, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE | extra,
+                -1, 0);
+}
+
+/* The same anywhere, such that huge pages can be used. */
+static void *map_anywhere(size_t size, int prot)
+{
+    uint8_t *space = map_memory(size + HUGE_PAGE, 0, prot, 0);
     size_t before = -(uintptr_t)space & (HUGE_PAGE - 1);
 
     if (space == MAP_FAILED)
         return MAP_FAILED;
     if (before > 0)
         munmap(space, before);
-    munmap(space + before + engine->cache_size, HUGE_PAGE - before);
-    return mmap(space + before, engine->cache_size, protection, MAP_SHARED | MAP_FIXED,
-                engine->memfd, 0);
+    munmap(space + before + size, HUGE_PAGE - before);
+    return space + before;
 }
 
-/* The executed view, near the wanted address if that can be had. */
 static void *map_near(struct engine *engine, uint64_t wanted)
 {
+    const int prot = PROT_READ | PROT_EXEC;
+
     for (uint64_t away = 0; wanted != 0 && away < NEAR_REACH; away += NEAR_STEP) {
-        void *at = mmap((void *)(uintptr_t)(wanted - away), engine->cache_size, // NOLINT
-                        PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED_NOREPLACE, engine->memfd, 0);
+        void *at = map_memory(engine->cache_size, wanted - away, prot, MAP_FIXED_NOREPLACE);
 
         if (at != MAP_FAILED)
             return at;
     }
-    return map_anywhere(engine, PROT_READ | PROT_EXEC);
+    return map_anywhere(engine->cache_size, prot);
 }
 
-static int new_memfd(size_t size)
+/* The same memory once more, with another protection: at `wanted`, or anywhere where that is 0.
+ * mremap(2): of a shared mapping, an old size of zero makes a new one of the same pages. */
+static void *map_again(void *memory, size_t size, uint64_t wanted, int prot)
 {
-    int fd = memfd_create("vitrine-code", MFD_CLOEXEC);
+    void *at =
+        mremap(memory, 0, size, MREMAP_MAYMOVE | (wanted ? MREMAP_FIXED : 0), address_of(wanted));
 
-    if (fd >= 0 && ftruncate(fd, (off_t)size) != 0) {
-        close(fd);
-        return -1;
+    if (at != MAP_FAILED && mprotect(at, size, prot) != 0) {
+        munmap(at, size);
+        return MAP_FAILED;
     }
-    return fd;
+    return at;
 }
 
 static void advise(struct engine *engine, int advice)
 {
     madvise(engine->write, engine->cache_size, advice);
-    madvise((void *)(uintptr_t)engine->exec, engine->cache_size, advice);
+    madvise(address_of(engine->exec), engine->cache_size, advice);
 }
 
 /* Children share neither view; huge pages serve where there are any. */
@@ -86,34 +102,26 @@ void cache_ready(struct engine *engine)
     engine->ready += size;
 }
 
-/* The mappings keep the memory; a descriptor would be in the guest's way. */
-static void close_memfd(struct engine *engine)
-{
-    close(engine->memfd);
-    engine->memfd = -1;
-}
-
 bool cache_new(struct engine *engine, struct error *err)
 {
-    void *exec;
+    void *exec, *write = MAP_FAILED;
 
     engine->cache_size = engine->options.cache_size ? engine->options.cache_size : CACHE_DEFAULT;
     if (engine->cache_size < CACHE_MIN)
         engine->cache_size = CACHE_MIN;
     engine->cache_size = (engine->cache_size + 4095) & ~(size_t)4095;
-    engine->fork_memfd = -1;
-    engine->memfd = new_memfd(engine->cache_size);
-    if (engine->memfd < 0)
-        return error_set(err, "no memory for translated code (%zu bytes): %s", engine->cache_size,
-                         strerror(errno));
-    engine->write = map_anywhere(engine, PROT_READ | PROT_WRITE);
     exec = map_near(engine, engine->options.code_near);
-    if (engine->write == MAP_FAILED || exec == MAP_FAILED) {
-        close(engine->memfd);
-        return error_set(err, "translated code cannot be mapped: %s", strerror(errno));
+    if (exec != MAP_FAILED)
+        write = map_again(exec, engine->cache_size, 0, PROT_READ | PROT_WRITE);
+    if (write == MAP_FAILED) {
+        error_set(err, "no memory for translated code (%zu bytes): %s", engine->cache_size,
+                  strerror(errno));
+        if (exec != MAP_FAILED)
+            munmap(exec, engine->cache_size);
+        return false;
     }
     engine->exec = (uint64_t)(uintptr_t)exec;
-    close_memfd(engine);
+    engine->write = write;
     advise_views(engine);
     cache_ready(engine);
     cache_reset(engine);
@@ -124,7 +132,7 @@ bool cache_new(struct engine *engine, struct error *err)
 void cache_free(struct engine *engine)
 {
     munmap(engine->write, engine->cache_size);
-    munmap((void *)(uintptr_t)engine->exec, engine->cache_size);
+    munmap(address_of(engine->exec), engine->cache_size);
 }
 
 void cache_reset(struct engine *engine)
@@ -150,36 +158,22 @@ void engine_cache_ranges(const struct engine *engine, uint64_t start[2], uint64_
 
 /* --- fork --- */
 
-static bool copy_bytes(int fd, const uint8_t *from, size_t size)
-{
-    while (size > 0) {
-        ssize_t done = write(fd, from, size);
-
-        if (done < 0 && errno != EINTR)
-            return false;
-        if (done > 0) {
-            from += done;
-            size -= (size_t)done;
-        }
-    }
-    return true;
-}
-
 void engine_fork_prepare(struct engine *engine)
 {
+    void *copy;
+
     pthread_mutex_lock(&engine->lock);
-    engine->fork_memfd = new_memfd(engine->cache_size);
-    if (engine->fork_memfd >= 0 && !copy_bytes(engine->fork_memfd, engine->write, engine->used)) {
-        close(engine->fork_memfd);
-        engine->fork_memfd = -1;
-    }
+    copy = map_memory(engine->cache_size, 0, PROT_READ | PROT_WRITE, 0);
+    if (copy != MAP_FAILED)
+        memcpy(copy, engine->write, engine->used);
+    engine->fork_copy = copy != MAP_FAILED ? copy : NULL;
 }
 
 void engine_fork_parent(struct engine *engine)
 {
-    if (engine->fork_memfd >= 0)
-        close(engine->fork_memfd);
-    engine->fork_memfd = -1;
+    if (engine->fork_copy)
+        munmap(engine->fork_copy, engine->cache_size);
+    engine->fork_copy = NULL;
     pthread_mutex_unlock(&engine->lock);
 }
 
@@ -198,21 +192,25 @@ static void forget_others(struct engine *engine, struct vcpu *self)
 
 void engine_fork_child(struct engine *engine, struct vcpu *self)
 {
-    bool copied = engine->fork_memfd >= 0;
-    void *view[2];
+    const size_t size = engine->cache_size;
+    const bool copied = engine->fork_copy != NULL;
+    void *view;
 
     forget_others(engine, self);
-    engine->memfd = copied ? engine->fork_memfd : new_memfd(engine->cache_size);
-    engine->fork_memfd = -1;
-    view[0] = mmap(engine->write, engine->cache_size, PROT_READ | PROT_WRITE,
-                   MAP_SHARED | MAP_FIXED, engine->memfd, 0);
-    view[1] = mmap((void *)(uintptr_t)engine->exec, engine->cache_size, PROT_READ | PROT_EXEC,
-                   MAP_SHARED | MAP_FIXED, engine->memfd, 0);
-    if (engine->memfd < 0 || view[0] == MAP_FAILED || view[1] == MAP_FAILED)
+    view = copied
+               ? mremap(engine->fork_copy, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, engine->write)
+               : map_memory(size, (uint64_t)(uintptr_t)engine->write, PROT_READ | PROT_WRITE,
+                            MAP_FIXED);
+    engine->fork_copy = NULL;
+    if (view == MAP_FAILED ||
+        map_again(view, size, engine->exec, PROT_READ | PROT_EXEC) == MAP_FAILED)
         bug("a forked child has no memory for translated code: %s", strerror(errno));
-    close_memfd(engine);
     advise_views(engine);
     engine->ready = (engine->used + PIECE - 1) & ~(size_t)(PIECE - 1); /* mapped as they are used */
     if (!copied)
         engine_flush(engine);
+    if (engine->listener.forked) {
+        engine->listener.forked(engine->listener.opaque);
+        tell_all(engine);
+    }
 }

@@ -8,7 +8,8 @@
  *
  * Read in this order: this header, internal.h (who owns what, which locks), cache.c (memory for
  * code), block.c (find, make, link, kill), run.c (the loop), signal.c (host signals), stream.c and
- * probes.c (guest probes).
+ * probes.c (guest probes). Beside that: looking.c (logs), listen.c and perf.c (who hears of new
+ * code).
  */
 #ifndef ENGINE_ENGINE_H
 #define ENGINE_ENGINE_H
@@ -182,6 +183,35 @@ void engine_fork_parent(struct engine *engine);
 void engine_fork_child(struct engine *engine, struct vcpu *self);
 
 /* --- looking --- */
+
+enum engine_code_kind {
+    ENGINE_CODE_BLOCK, /* of the guest's code at pc */
+    ENGINE_CODE_EXITS, /* ways out of the block at pc, and of those it was made with */
+    ENGINE_CODE_GLUE,  /* what all blocks share; pc is 0 */
+};
+
+/* Code that was made. */
+struct engine_code {
+    enum engine_code_kind kind;
+    uint64_t pc;       /* guest address */
+    uint64_t exec;     /* where it is executed */
+    size_t size;       /* in bytes */
+    const void *bytes; /* the code, to read; gone when the call returns */
+};
+
+/* Called with the engine's lock held: must not call the engine. */
+struct engine_listener {
+    void *opaque;
+    void (*made)(void *opaque, const struct engine_code *code);
+    void (*forked)(void *opaque); /* in a forked child, before it is told of all it has inherited */
+};
+
+/* From now on tells of all code, beginning with what is there. One listener; it stays. Before the
+ * first vcpu_run(). */
+void engine_listen(struct engine *engine, const struct engine_listener *listener);
+
+/* config.symbols. */
+struct symbol_space *engine_symbols(struct engine *engine);
 
 /* The guest address of the instruction that the code at this host address was made from; the
  * address itself where it is not in the code cache. Any thread. */

@@ -148,9 +148,10 @@ struct engine {
     const struct ir_host *host;
     struct engine_options options;
     ir_handler_fn *handler;
+    struct engine_listener listener; /* `made` NULL: nobody listens */
 
     /* cache.c */
-    int memfd, fork_memfd;
+    void *fork_copy; /* while a fork is under way: what the child gets; NULL: nothing */
     uint8_t *write;
     uint64_t exec;
     size_t cache_size;
@@ -352,6 +353,16 @@ void counts_correct(struct vcpu *vcpu, const struct block *block, unsigned insn,
 
 /* Whether blocks are linked: not with -d nochain, nor while the guest single-steps. */
 bool vcpu_chains(const struct vcpu *vcpu);
+
+/* --- listen.c: only where somebody listens, lock held --- */
+
+/* Of a group, whose exits end at `end` (offsets, as in struct block). */
+void tell_blocks(const struct engine *engine, const struct block *block, unsigned count,
+                 uint32_t end);
+/* Of the indirect entry that the block has got. */
+void tell_entry(const struct engine *engine, const struct block *block, uint32_t end);
+/* Of everything that is in the cache. */
+void tell_all(const struct engine *engine);
 
 /* --- looking.c --- */
 

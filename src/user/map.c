@@ -175,6 +175,20 @@ void user_map_remove(struct user_map *map, uint64_t start, uint64_t end)
     }
 }
 
+static void tell(const struct user_mapping *mapping)
+{
+    trace_guest_module(mapping->start, mapping->end, mapping->offset, mapping->file->path);
+}
+
+void user_map_tell(const struct user_map *map)
+{
+    for (size_t i = 0; i < map->count; i++) {
+        if (map->mapping[i].file) {
+            tell(&map->mapping[i]);
+        }
+    }
+}
+
 void user_map_insert(struct user_map *map, const struct user_mapping *mapping)
 {
     user_map_remove(map, mapping->start, mapping->end);
@@ -182,23 +196,13 @@ void user_map_insert(struct user_map *map, const struct user_mapping *mapping)
     shift(map, i, 1);
     map->mapping[i] = *mapping;
     if (mapping->file) {
-        trace_guest_module(mapping->start, mapping->end, mapping->offset, mapping->file->path);
+        tell(mapping);
     }
     if (map->modules && mapping->file) {
         map->modules->mapped(map->modules->opaque, mapping->file->path, mapping->start,
                              mapping->end, mapping->offset);
     }
     join(map, i ? i - 1 : 0, i + 1);
-}
-
-void user_map_tell(const struct user_map *map)
-{
-    for (size_t i = 0; i < map->count; i++) {
-        const struct user_mapping *mapping = &map->mapping[i];
-        if (mapping->file) {
-            trace_guest_module(mapping->start, mapping->end, mapping->offset, mapping->file->path);
-        }
-    }
 }
 
 void user_map_protect(struct user_map *map, uint64_t start, uint64_t end, int prot)

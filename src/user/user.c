@@ -8,6 +8,7 @@
 #include "guest/x86/guest.h"
 #include "host/x64/x64.h"
 #include "user/internal.h"
+#include "user/memory.h"
 
 static char *own_path(void)
 {

@@ -2,6 +2,7 @@
 #
 # vitrine-trace show --symbols and --lines: addresses of a recording with the names of the program
 # that was mapped there, against nm and the source of a program that is compiled here.
+import json
 import os
 import re
 import subprocess
@@ -15,8 +16,9 @@ guest_module_gone(uint64_t start, uint64_t end) "0x%lx-0x%lx"
 guest_insn(uint64_t pc) "pc 0x%lx"
 guest_mem(uint64_t pc, uint64_t vaddr, unsigned size) "pc 0x%lx vaddr 0x%lx size %u"
 other(uint32_t pc, int64_t number) "%u %ld"
+nowhere(uint64_t number) "%lu"
 """
-MODULE, GONE, INSN, MEM, OTHER = range(5)
+MODULE, GONE, INSN, MEM, OTHER, NOWHERE = range(6)
 
 SOURCE = """\
 int global_counter = 5;
@@ -203,6 +205,86 @@ class Symbols(Case):
         outer = int(re.search(r"^([0-9a-f]+) T outer$", listing, re.M)[1], 16)
         out = self.shown(self.modules(bias=0) + self.insn(outer + 3))
         self.assertEqual(out, f"guest_insn 0.000 pid=1 pc={outer + 3:#x}<prog!outer+0x3>\n")
+
+
+class Stats(Symbols):
+    """vitrine-trace stats --by module, symbol, line; the tests of Symbols are not run again."""
+
+    def table(self, trace, *args):
+        """({place: sum}, the other values)"""
+        out, errors = self.run_trace("stats", "--json", *args, trace)
+        self.assertEqual(errors, "")
+        found = json.loads(out)
+        sums = [row["sum"] for row in found["places"]]
+        self.assertEqual(sums, sorted(sums, reverse=True))
+        for row in found["places"]:
+            self.assertAlmostEqual(row["share"], row["sum"] / found["all"], places=5)
+        return {row["name"]: row["sum"] for row in found["places"]}, found
+
+    def some(self):
+        outer, inner = self.address["outer"], self.address["inner"]
+        return self.make(self.modules() + self.modules(bias=BIAS + 0x10000000, pid=2) +
+                         self.insn(outer) * 3 + self.insn(outer + 1) + self.insn(inner) * 2 +
+                         self.insn(inner + 0x10000000, 2) + self.insn(0x99) +
+                         event(NOWHERE, 0, words(outer)) +
+                         event(MEM, 0, words(outer, 5, 8)) + event(MEM, 0, words(inner, 5, 4)))
+
+    def test_places(self):
+        trace = self.some()
+        sums, found = self.table(trace, "--by=symbol")
+        self.assertEqual(sums, {"prog!outer": 5, "prog!inner": 4, "(no name)": 1})
+        self.assertEqual((found["all"], found["nowhere"], found["sum"]), (10, 1, None))
+        self.assertEqual(self.table(trace, "--by=module")[0], {"prog": 9, "(no name)": 1})
+        sums, found = self.table(trace, "--by=symbol", "--sum=size")
+        self.assertEqual(sums, {"prog!outer": 8, "prog!inner": 4})
+        self.assertEqual((found["sum"], found["all"]), ("size", 12))
+
+    def test_places_by_line(self):
+        place = self.address["outer"]
+        sums, _ = self.table(self.make(self.modules() + self.insn(place) * 2), "--by=line")
+        self.assertEqual(sums, {f"prog!outer ({self.judged_line(place)})": 2})
+
+    def test_places_change(self):
+        """What an address was called is forgotten when modules go."""
+        outer = self.address["outer"]
+        gone = event(GONE, 0, words(BIAS, BIAS + 0x100000))
+        sums, _ = self.table(self.make(self.modules() + self.insn(outer) * 3 + gone +
+                                       self.insn(outer)), "--by=symbol")
+        self.assertEqual(sums, {"prog!outer": 3, "(no name)": 1})
+
+    def test_places_without_names_are_many(self):
+        content = b"".join(event(MODULE, 0, words(n << 16, (n << 16) + 4096, 0) + text(b"/x/m%d" % n)) +
+                           self.insn(n << 16) for n in range(1, 3001))
+        sums, found = self.table(self.make(content), "--by=module")
+        self.assertEqual((len(sums), set(sums.values()), found["all"]), (3000, {1}, 3000))
+
+    def test_places_as_text(self):
+        out = self.run_trace("stats", "--by=symbol", "-n2", self.some())[0].decode()
+        rows = [line.split(maxsplit=2) for line in out.splitlines()]
+        self.assertEqual(rows[:4], [["records", "share", "symbol"], ["5", "50.00%", "prog!outer"],
+                                    ["4", "40.00%", "prog!inner"], ["1", "10.00%", "(1 more)"]])
+        self.assertIn("1          records that do not tell where\n", out)
+
+    def test_places_complaints(self):
+        trace = self.some()
+        for args, status, part in (
+                (["--by=place"], 2, "expected event, thread, module, symbol or line"),
+                (["--by=symbol", "--sort=name"], 2, "always sorted by count"),
+                (["--by=symbol", "--limit=x"], 2, "--limit"),
+                (["--sum=size"], 2, "--sum goes with --by module, symbol or line"),
+                (["--by=event", "-n4"], 2, "--limit goes with --by module, symbol or line"),
+                (["--by=symbol", "--sum=colour"], 1, "no record has an argument 'colour'")):
+            self.assertIn(part, self.run_trace("stats", *args, trace, status=status)[1])
+        other = self.make(event(NOWHERE, 0, words(1)), "other")
+        self.assertIn("no record tells where it was made",
+                      self.run_trace("stats", "--by=symbol", other, status=1)[1])
+
+
+def load_tests(loader, _standard, _pattern):
+    """Stats inherits helpers, and tests with them: only its own count."""
+    suite = loader.loadTestsFromTestCase(Symbols)
+    suite.addTests(Stats(name) for name in dir(Stats) if name.startswith("test_places"))
+    return suite
 
 
 if __name__ == "__main__":

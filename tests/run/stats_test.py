@@ -149,7 +149,7 @@ class Stats(Case):
     def test_complaints(self):
         path = self.recording(make([]), EVENTS)
         for args, part in (([], "expected one recording"), ([path, path], "expected one recording"),
-                           (["--by=cpu", path], "expected event or thread"),
+                           (["--by=cpu", path], "expected event, thread, module, symbol or line"),
                            (["--sort=size", path], "expected count, name or first")):
             self.assertIn(part, self.run_trace("stats", *args, status=2)[1])
 

@@ -306,6 +306,18 @@ class Monitor(Case):
         self.assertEqual(self.ask("trace-file off"), "")
         self.assertGreater(os.path.getsize(path), 0)
 
+    def test_names_of_what_was_mapped_before(self):
+        """A recording that begins late tells of the modules that are there."""
+        path = os.path.join(self.folder, "late")
+        for line in (f"trace-file set {path}", "trace-file on", "trace-event guest_module on",
+                     "trace-file off"):
+            self.assertEqual(self.ask(line), "")
+        shown = subprocess.run([os.path.join(BUILD, "vitrine-trace"), "show", path], text=True,
+                               stdout=subprocess.PIPE, timeout=60, check=True).stdout
+        paths = set(re.findall(r"(?m)^guest_module .* path=(\S+)$", shown))
+        self.assertIn(os.path.realpath("/bin/sleep"), paths)
+        self.assertTrue([name for name in paths if "libc" in name], shown)
+
     def test_quit_ends_the_program(self):
         self.socket.sendall(b"q\n")
         self.assertEqual(self.process.wait(timeout=60), 0)

@@ -142,12 +142,26 @@ bool places_take(struct places *places, const struct trace_record *record)
     return event->kind != KIND_OTHER;
 }
 
-bool places_of(struct places *places, const struct trace_record *record, struct symbol_info *info)
+bool places_pc(struct places *places, const struct trace_record *record, uint64_t *pc)
 {
     const struct places_event *event = event_of(places, record);
+    *pc = event->pc != NO_ARGUMENT ? record->values[event->pc] : 0;
+    return event->pc != NO_ARGUMENT;
+}
+
+bool places_at(struct places *places, const struct trace_record *record, uint64_t pc, bool line,
+               struct symbol_info *info)
+{
     struct symbol_space *space = space_of(places, record->pid);
     *info = (struct symbol_info){0};
-    return event->pc != NO_ARGUMENT && space && symbol_find(space, record->values[event->pc], info);
+    return space && (line ? symbol_find_line : symbol_find)(space, pc, info);
+}
+
+bool places_of(struct places *places, const struct trace_record *record, struct symbol_info *info)
+{
+    uint64_t pc;
+    *info = (struct symbol_info){0};
+    return places_pc(places, record, &pc) && places_at(places, record, pc, false, info);
 }
 
 bool places_name(struct places *places, const struct trace_record *record, unsigned argument,

@@ -57,6 +57,12 @@ bool places_take(struct places *places, const struct trace_record *record);
  * where there is none or it has no name. For a record that was taken. */
 bool places_of(struct places *places, const struct trace_record *record, struct symbol_info *info);
 
+/* The same in two steps: the address itself, and what is at an address of the record's process,
+ * with source line if `line`. False where there is none. */
+bool places_pc(struct places *places, const struct trace_record *record, uint64_t *pc);
+bool places_at(struct places *places, const struct trace_record *record, uint64_t pc, bool line,
+               struct symbol_info *info);
+
 /* Adds the name of an argument that is an address in a module, or returns false. For a record that
  * was taken. */
 bool places_name(struct places *places, const struct trace_record *record, unsigned argument,

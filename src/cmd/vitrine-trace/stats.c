@@ -9,10 +9,12 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/option.h"
 #include "base/strbuf.h"
 #include "cmd/vitrine-trace/command.h"
 #include "cmd/vitrine-trace/flags.h"
 #include "cmd/vitrine-trace/stats_calls.h"
+#include "cmd/vitrine-trace/stats_places.h"
 #include "cmd/vitrine-trace/text.h"
 #include "cmd/vitrine-trace/to.h"
 
@@ -20,6 +22,7 @@ enum {
     GAPS = 66,             /* row 0: time went back; 1: 0 ns; n: [2^(n-2), 2^(n-1)) ns */
     THREADS_MAX = 1 << 14, /* what comes beyond is counted together in the last row */
     BAR = 40,
+    ROWS_SHOWN = 24, /* of places */
 };
 
 struct gaps {
@@ -450,19 +453,51 @@ static void print_json(struct output *out, const struct stats *s, const struct s
 /* The command. */
 
 struct choices {
-    const char *events, *by, *sort, *output;
+    const char *events, *by, *sort, *output, *sum, *limit;
     bool no_header, json;
     order_fn *order;
+    struct stats_places places; /* `by` NULL: not by place */
 };
 
-static int stats_file(const struct command *self, const char *path, const struct choices *c)
+static int stats_by_event_and_thread(struct source *source, struct output *out,
+                                     const struct choices *c)
 {
-    struct trace_reader_options options = {.events = c->events, .no_header = c->no_header};
     bool only_events = c->by && !strcmp(c->by, "event");
     bool only_threads = c->by && !strcmp(c->by, "thread");
     struct stats s = {.gaps_by_event = only_events,
                       .gaps_by_thread = only_threads,
                       .thread_slots = 4 * THREADS_MAX};
+    s.all.gaps = mem_alloc(sizeof *s.all.gaps);
+    s.thread_index = mem_alloc(s.thread_slots * sizeof *s.thread_index);
+    if (!only_events && !only_threads) {
+        s.calls = mem_alloc(sizeof *s.calls);
+        call_stats_begin(s.calls);
+    }
+    count_records(&s, source);
+    if (s.calls) {
+        s.call_rows = call_stats_end(s.calls, c->order == by_name    ? CALLS_BY_NAME
+                                              : c->order == by_first ? CALLS_BY_FIRST
+                                                                     : CALLS_BY_COUNT);
+    }
+    progress_end(&source->progress);
+    if (s.events.count) {
+        qsort(s.events.row, s.events.count, sizeof *s.events.row, c->order);
+    }
+    if (s.threads.count) {
+        qsort(s.threads.row, s.threads.count, sizeof *s.threads.row, c->order);
+    }
+    (c->json ? print_json : print_text)(out, &s, source, !only_threads, !only_events);
+    tallies_free(&s.events);
+    tallies_free(&s.threads);
+    free(s.thread_index);
+    free(s.calls);
+    free(s.all.gaps);
+    return 0;
+}
+
+static int stats_file(const struct command *self, const char *path, const struct choices *c)
+{
+    struct trace_reader_options options = {.events = c->events, .no_header = c->no_header};
     struct source source;
     struct error err;
     const char *output = c->output ? c->output : "-";
@@ -479,34 +514,11 @@ static int stats_file(const struct command *self, const char *path, const struct
         source_close(&source, self);
         return status;
     }
-    s.all.gaps = mem_alloc(sizeof *s.all.gaps);
-    s.thread_index = mem_alloc(s.thread_slots * sizeof *s.thread_index);
-    if (!only_events && !only_threads) {
-        s.calls = mem_alloc(sizeof *s.calls);
-        call_stats_begin(s.calls);
-    }
-    count_records(&s, &source);
-    if (s.calls) {
-        s.call_rows = call_stats_end(s.calls, c->order == by_name    ? CALLS_BY_NAME
-                                              : c->order == by_first ? CALLS_BY_FIRST
-                                                                     : CALLS_BY_COUNT);
-    }
-    progress_end(&source.progress);
-    if (s.events.count) {
-        qsort(s.events.row, s.events.count, sizeof *s.events.row, c->order);
-    }
-    if (s.threads.count) {
-        qsort(s.threads.row, s.threads.count, sizeof *s.threads.row, c->order);
-    }
-    (c->json ? print_json : print_text)(out, &s, &source, !only_threads, !only_events);
+    status = c->places.by ? stats_places(self, &source, &c->places, out)
+                          : stats_by_event_and_thread(&source, out, c);
     if (!output_close(out, &err)) {
         status = command_failed(self, "%s", err.text);
     }
-    tallies_free(&s.events);
-    tallies_free(&s.threads);
-    free(s.thread_index);
-    free(s.calls);
-    free(s.all.gaps);
     return source_close(&source, self) || status;
 }
 
@@ -514,14 +526,29 @@ static int stats_file(const struct command *self, const char *path, const struct
 static int settle(struct choices *c, const struct flag_list *files, const struct command *self)
 {
     const char *sort = c->sort ? c->sort : "count";
+    struct error err;
     for (unsigned i = 0; i < ORDERS; i++) {
         c->order = strcmp(orders[i].name, sort) ? c->order : orders[i].order;
     }
     if (!c->order) {
         return command_usage_error(self, "--sort=%s: expected count, name or first", sort);
     }
-    if (c->by && strcmp(c->by, "event") != 0 && strcmp(c->by, "thread") != 0) {
-        return command_usage_error(self, "--by=%s: expected event or thread", c->by);
+    if (c->by && stats_places_known(c->by)) {
+        c->places = (struct stats_places){
+            .by = c->by, .sum = c->sum, .limit = c->json ? 0 : ROWS_SHOWN, .json = c->json};
+        if (c->sort) {
+            return command_usage_error(self, "--sort=%s: places are always sorted by count", sort);
+        }
+        if (c->limit &&
+            !option_number("--limit", c->limit, 0, UINT64_MAX, &c->places.limit, &err)) {
+            return command_usage_error(self, "%s", err.text);
+        }
+    } else if (c->sum || c->limit) {
+        return command_usage_error(self, "--%s goes with --by module, symbol or line",
+                                   c->sum ? "sum" : "limit");
+    } else if (c->by && strcmp(c->by, "event") != 0 && strcmp(c->by, "thread") != 0) {
+        return command_usage_error(self, "--by=%s: expected event, thread, module, symbol or line",
+                                   c->by);
     }
     if (files->count != 1) {
         return command_usage_error(self, "expected one recording (\"-\": standard input), found %u",
@@ -537,6 +564,7 @@ static int stats_run(const struct command *self, int argc, char **argv)
     const struct flag flags[] = {
         {.name = "events", .text = &c.events}, {.name = "no-header", .on = &c.no_header},
         {.name = "by", .text = &c.by},         {.name = "sort", .text = &c.sort},
+        {.name = "sum", .text = &c.sum},       {.name = "limit", .letter = 'n', .text = &c.limit},
         {.name = "json", .on = &c.json},       {.name = "output", .letter = 'o', .text = &c.output},
     };
     int status = 0;
@@ -552,7 +580,7 @@ static int stats_run(const struct command *self, int argc, char **argv)
 
 const struct command command_stats = {
     .name = "stats",
-    .summary = "Counts the records of a recording by event and by thread",
+    .summary = "Counts the records of a recording by event, thread or place",
     .usage = "[OPTION]... FILE",
     .help =
         "Times are milliseconds since the first record. Rates are taken between an event's first\n"
@@ -562,6 +590,11 @@ const struct command command_stats = {
         "\n"
         "  --by event        only the events, each with its own histogram\n"
         "  --by thread       only the threads, each with its own histogram\n"
+        "  --by module|symbol|line\n"
+        "                    where in the guest's code: in user-mode recordings of events with a\n"
+        "                    pc that have the event guest_module too\n"
+        "  --sum ARG         by places: adds up this argument instead of counting records\n"
+        "  -n, --limit N     by places: the first N rows (24; all with --json); 0: all\n"
         "  --sort count|name|first\n"
         "                    order of the rows (count)\n"
         "  --json            as JSON, times in ns on the recording's clock\n"

@@ -16,9 +16,9 @@
 #include "monitor/monitor.h"
 #include "user/user.h"
 
-static const enum log_item log_items_here[] = {LOG_OUT_ASM, LOG_IN_ASM, LOG_OP,       LOG_INT,
-                                               LOG_EXEC,    LOG_CPU,    LOG_PAGE,     LOG_NOCHAIN,
-                                               LOG_STRACE,  LOG_UNIMP,  LOG_JIT_STATS};
+static const enum log_item log_items_here[] = {LOG_OUT_ASM, LOG_IN_ASM, LOG_OP,    LOG_INT,
+                                               LOG_EXEC,    LOG_CPU,    LOG_FPU,   LOG_PAGE,
+                                               LOG_NOCHAIN, LOG_STRACE, LOG_UNIMP, LOG_JIT_STATS};
 
 static struct user *the_user; /* for what runs at exit */
 
@@ -99,6 +99,20 @@ static bool start_monitor(const char *path, struct error *err)
     return monitor_listen(monitor, path, err);
 }
 
+/* A child says what is wrong and goes on: its parent's program waits for it, not for us. */
+static bool start_perf(struct options *options, struct error *err)
+{
+    options->perf.child = options->child;
+    if ((!options->perf.map && !options->perf.dump) ||
+        perf_start(user_engine(the_user), &options->perf, err)) {
+        return true;
+    }
+    if (options->child) {
+        warn(NULL, err->text);
+    }
+    return options->child;
+}
+
 /* --- */
 
 static bool prepare(struct options *options, struct error *err)
@@ -118,7 +132,8 @@ static bool prepare(struct options *options, struct error *err)
     user_toggle_prepare(&options->user);
     options->user.modules = modules_new();
     the_user = user_new(&options->user, err);
-    return the_user && (!options->monitor || start_monitor(options->monitor, err));
+    return the_user && start_perf(options, err) &&
+           (!options->monitor || start_monitor(options->monitor, err));
 }
 
 int main(int argc, char **argv)

@@ -271,6 +271,20 @@ static bool take_native(struct options *o, const char *value, struct error *err)
     return true;
 }
 
+static bool take_perfmap(struct options *o, const char *value, struct error *err)
+{
+    (void)value, (void)err;
+    o->perf.map = true;
+    return true;
+}
+
+static bool take_jitdump(struct options *o, const char *value, struct error *err)
+{
+    (void)value, (void)err;
+    o->perf.dump = true;
+    return true;
+}
+
 static bool take_seccomp(struct options *o, const char *value, struct error *err)
 {
     char *end;
@@ -430,11 +444,14 @@ static const struct row {
      "only code at these addresses: START+LENGTH, START-LENGTH, START..END"},
     {"-D", NULL, "FILE", "QEMU_LOG_FILENAME", true, take_log,
      "text goes there instead of standard error; %d is the process id"},
-    {"-trace", NULL, "[enable=]PATTERN[,...]", "QEMU_TRACE", true, take_events,
-     "watches events; help lists them; with toggle=SIGNAL each such signal from outside switches "
-     "them on or off"},
+    {"-trace", NULL, "[enable=]PATTERN[,KEY=VALUE]...", "QEMU_TRACE", true, take_events,
+     "watches events; help lists them; keys are below"},
     {"-msg", NULL, "timestamp=on", NULL, true, take_messages,
      "thread and time before each line of text"},
+    {"-perfmap", NULL, NULL, "QEMU_PERFMAP", true, take_perfmap,
+     "names for perf: writes /tmp/perf-PID.map"},
+    {"-jitdump", NULL, NULL, "QEMU_JITDUMP", true, take_jitdump,
+     "names and code for perf inject --jit: writes jit-PID.dump"},
     {"-monitor", NULL, "unix:PATH", NULL, false, take_monitor,
      "commands while the program runs, at this socket"},
     {"-engine", NULL, "WORD[,...]", NULL, true, take_engine,
@@ -496,6 +513,8 @@ void options_help(FILE *out)
         print_wrapped(out, right);
         free(right);
     }
+    fputs("\nWhat -trace takes, with commas between:\n", out);
+    trace_help_keys(out);
 }
 
 static const struct row *row_called(const char *name)

@@ -11,12 +11,14 @@
 #include <stdio.h>
 
 #include "base/error.h"
+#include "engine/perf.h"
 #include "trace/probe/control.h"
 #include "user/user.h"
 
 struct options {
     struct user_options user;
     struct trace_setup *trace; /* applied by the caller */
+    struct perf_options perf;  /* -perfmap, -jitdump */
     const char *monitor;       /* path of its socket; NULL: none */
     const char *argv0;         /* -0 */
     char **environment;        /* for the guest; user.envp points to it */

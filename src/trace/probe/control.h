@@ -58,6 +58,7 @@ extern bool (*trace_toggle_check)(int signal, struct error *err);
 
 /* The options as help text, and the names of all events, one a line. */
 void trace_help_options(FILE *out);
+void trace_help_keys(FILE *out); /* only what may follow -trace */
 void trace_help_events(FILE *out);
 
 /* --- while the program runs --- */

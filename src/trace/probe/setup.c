@@ -466,10 +466,15 @@ bool trace_setup_apply(struct trace_setup *setup, trace_warn_fn *warn, void *opa
     return ok;
 }
 
+void trace_help_keys(FILE *out)
+{
+    request_help(out);
+}
+
 void trace_help_options(FILE *out)
 {
     fputs("  -trace [enable=]PATTERN[,KEY=VALUE]...   watch events; -trace help lists them\n", out);
-    request_help(out);
+    trace_help_keys(out);
     fputs("  -d trace:PATTERN                         the same as text\n"
           "  -D FILE                                  text goes there instead of standard error\n"
           "  -msg timestamp=on                        thread and time before each line of text\n",
