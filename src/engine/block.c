@@ -304,13 +304,16 @@ static void plant(struct engine *engine, struct ir_block *ir, const struct sourc
     struct ir_op head[2];
     unsigned count = 0;
 
-    unsigned kinds = probes_counted(engine, set & ~SET_STEP);
+    unsigned kinds = probes_counted(engine, set & ~SET_FLAGS);
+
+    if (ir->goes_on) /* its block has been counted */
+        kinds &= ~(1u << COUNTED_BLOCK | 1u << COUNTED_TB);
 
     if (engine->options.count)
         kinds |= 1u << COUNTED_INSTRUCTIONS;
     engine->group_counted[engine->code->block_count] = (uint8_t)kinds;
     engine->group_run[engine->code->block_count] = engine->probe_site_count;
-    probes_plant(engine, ir, set & ~SET_STEP);
+    probes_plant(engine, ir, set & ~SET_FLAGS);
     if (source->checked || engine->options.self_check) {
         ir->source = engine->source;
         head[count++] = (struct ir_op){.op = IR_CHECK_CODE, .size = 8};
@@ -350,9 +353,10 @@ static bool emit_block(struct vcpu *vcpu, uint64_t pc, bool indirect, unsigned l
     ir_block_begin(ir, pc);
     ir->indirect_entry = indirect;
     ir->ends_at_stores = source.checked || engine->options.self_check;
-    ir->each_access = probes_each_access(engine, vcpu->set & ~SET_STEP);
+    ir->each_access = probes_each_access(engine, vcpu->set & ~SET_FLAGS);
+    ir->begun = vcpu->set & SET_BEGUN;
     if (engine->guest->translate(engine->config.guest_config, ir, engine->source, source.size,
-                                 vcpu->set & SET_STEP ? 1 : engine->options.block_limit) ==
+                                 vcpu->set & SET_FLAGS ? 1 : engine->options.block_limit) ==
         IR_SHORT) {
         fetch_fault(vcpu, source.fault);
         return false;
@@ -740,6 +744,14 @@ bool engine_has_code(struct engine *engine, uint64_t start, uint64_t end)
 }
 
 /* --- from code back to blocks --- */
+
+uint64_t block_next_point(const struct block *block, uint64_t exec)
+{
+    for (uint32_t i = 0; i < block->points; i++)
+        if (block->base + block->point[i].host > exec)
+            return block->base + block->point[i].host;
+    return block->end;
+}
 
 bool block_at(struct engine *engine, uint64_t exec, struct block **found, struct ir_point *point)
 {

@@ -37,7 +37,7 @@ void x64_point(struct x64_emit *e, unsigned flags)
     if (code->point_count > code->block[code->block_count].point && point[-1].host == code->size &&
         point[-1].insn == e->insn) {
         /* Nothing has been emitted since: what was said of this place still holds. */
-        flags |= point[-1].flags & IR_POINT_BOUNDARY;
+        flags |= point[-1].flags & (IR_POINT_BOUNDARY | IR_POINT_AGAIN);
         begun = point[-1].begun;
         code->point_count--;
         point--;
@@ -262,7 +262,7 @@ static unsigned emit_op(struct x64_emit *e, unsigned index)
     case IR_JUMP_LOOP: emit_jump_loop(e, op, index + 1); return op->reg;
     case IR_ANCHOR: /* an instruction that repeats may be interrupted between two times */
         e->anchor[op->imm] = (uint32_t)e->code->size;
-        x64_point(e, op->reg == IR_ANCHOR_AGAIN ? IR_POINT_BOUNDARY : 0);
+        x64_point(e, op->reg == IR_ANCHOR_AGAIN ? IR_POINT_BOUNDARY | IR_POINT_AGAIN : 0);
         break;
     case IR_ANCHOR_JUMP: emit_anchor_jump(e, op); break;
     case IR_EXIT:
