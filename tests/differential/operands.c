@@ -369,6 +369,8 @@ static void set_stack(struct operands *o)
     } else if (strcmp(o->insn->row->mnemonic, "enter") == 0) {
         set_gpr(o, X86_RBP, target + 256);
         set_gpr(o, X86_RSP, target + size);
+        if (random_chance(o->random, 80)) /* little room, so that the stack ends where data is */
+            o->bytes[o->insn->length - 2] = 0;
         return;
     }
     if (is_fixed(o, pointer))
