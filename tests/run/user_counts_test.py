@@ -22,7 +22,7 @@ from translated import OPTIONS, PROGRAM, environment, system_tool
 GUEST = os.path.join(BUILD, "tests", "guest")
 EVENTS = ("guest_insn", "guest_block", "guest_signal")
 HEADER, RECORD = 24, struct.Struct("<QQQII")
-INTERRUPTIONS = 60
+INTERRUPTIONS = 30
 
 
 def read(path):
@@ -108,7 +108,7 @@ class Counts(unittest.TestCase):
                 counts, blocks, signals, faults = self.run_counted(
                     [system_tool("perl"), "-e", program], more, interrupted=True)
                 self.assertEqual(faults, 0)
-                self.assertGreater(sum(signals.values()), INTERRUPTIONS // 20)
+                self.assertGreater(sum(signals.values()), INTERRUPTIONS // 10)
                 self.assertGreaterEqual(blocks, counts["guest_insn"])
 
 
