@@ -69,6 +69,23 @@ void accesses_before(struct vcpu *vcpu)
     stream_flush(vcpu);
 }
 
+/* What a read has of stores before it in the same instruction: ENTER copies frame pointers, which
+ * may lie where it pushes. */
+static void take_own_stores(struct vcpu *vcpu, unsigned number)
+{
+    const struct ir_access_at *read = &vcpu->access[number];
+    uint8_t *value = (uint8_t *)vcpu->access_value[number];
+
+    for (unsigned i = 0; i < number; i++) {
+        const struct ir_access_at *store = &vcpu->access[i];
+        const uint8_t *stored = (const uint8_t *)vcpu->access_value[i];
+
+        for (unsigned k = 0; store->write && k < read->size; k++)
+            if (read->address + k - store->address < store->size)
+                value[k] = stored[read->address + k - store->address];
+    }
+}
+
 void accesses_after(struct vcpu *vcpu, uint64_t pc)
 {
     if (vcpu->access_count == 0 || !probes_has(vcpu->engine, set_of(vcpu), PROBE_MEM_AFTER))
@@ -78,9 +95,10 @@ void accesses_after(struct vcpu *vcpu, uint64_t pc)
         uint64_t words[7] = {pc, info_of(access), access->address};
 
         if (access->write)
-            read_value(vcpu, access, words + 3);
+            read_value(vcpu, access, vcpu->access_value[i]);
         else
-            memcpy(words + 3, vcpu->access_value[i], sizeof(vcpu->access_value[i]));
+            take_own_stores(vcpu, i);
+        memcpy(words + 3, vcpu->access_value[i], sizeof(vcpu->access_value[i]));
         stream_put(vcpu, PROBE_MEM_AFTER, words);
     }
     stream_flush(vcpu);

@@ -205,7 +205,7 @@ struct vcpu {
     bool stream_full;
     unsigned access_count; /* of the instruction that access.c tells of */
     struct ir_access_at access[IR_ACCESSES_MAX];
-    uint64_t access_value[IR_ACCESSES_MAX][4]; /* of those that read */
+    uint64_t access_value[IR_ACCESSES_MAX][4]; /* as read before it, as stored behind it */
     uint64_t random;                           /* for random_exits */
     struct vcpu_fault fault;
     struct engine_counts counts;
