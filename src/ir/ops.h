@@ -73,6 +73,7 @@ enum ir_op_flag {
     _(STREAM_SKIP,   "stream_skip",    0, 0,  0)             /* over imm words                   */ \
     _(STREAM_CLOSE,  "stream_close",   0, 0,  0)             /* what was written is there        */ \
     _(CHECK_CODE,    "check_code",     0, 0,  IR_LEAVES | IR_CLOBBERS) /* source bytes unchanged? */ \
+    _(KEEP_X87,      "keep_x87",       0, 0,  0)             /* FNSTENV to state.environment     */ \
     /* control */                                                                                  \
     _(JUMP,          "jump",           0, 0,  IR_ENDS | IR_LEAVES) /* to imm; reg: ir_jump_kind  */ \
     _(JUMP_IF,       "jump_if",        0, 0,  IR_LEAVES)     /* cond on the live flags: to imm;  */ \

@@ -69,6 +69,10 @@ struct ir_state {
     uint32_t begun;    /* 1: the instruction at pc was interrupted in the middle, and what is told
                           before it has been told (x86: RF of a signal frame) */
 
+    uint32_t environment[7]; /* of x87, where KEEP_X87 has stored it: addresses are the host's, of
+                                32 bits */
+    uint64_t environment_at; /* where that code is */
+
     uint64_t temp[48]; /* of emitted code: values of generic operations */
 
     uint64_t *stream; /* next word of the stream buffer (engine/stream.c) */

@@ -328,6 +328,25 @@ bool x86_help_fxsave(struct x86_cpu *cpu, const struct x86_insn *insn, struct x8
            x86_done(cpu, insn);
 }
 
+/* What translated code has kept of the environment (32-bit protected mode): puts back the masks
+ * that keeping it has set, and what XSAVE forgets on AMD's processors. */
+static void take_kept(struct x86_cpu *cpu)
+{
+    const uint32_t *kept = cpu->state.environment;
+    uint64_t here = cpu->state.environment_at, fip;
+    uint8_t *image = cpu->state.vector;
+
+    x86_xstate_set_word(image, X86_XSTATE_FCW, (uint16_t)kept[0]);
+    x86_xstate_settle_x87(image);
+    if (x86_xstate_pointer(image, X86_XSTATE_FIP) == 0 &&
+        x86_xstate_pointer(image, X86_XSTATE_FDP) == 0) {
+        fip = here + (uint64_t)(int64_t)(int32_t)(kept[3] - (uint32_t)here);
+        x86_xstate_set_pointer(image, X86_XSTATE_FIP, kept[3] == 0 ? 0 : fip);
+        x86_xstate_set_word(image, X86_XSTATE_FOP, kept[4] >> 16 & 0x7ff);
+        x86_xstate_set_pointer(image, X86_XSTATE_FDP, kept[5]);
+    }
+}
+
 /* The environment in protected mode (SDM vol. 1, figures 8-9 and 8-11): seven words or doublewords.
  * The unused upper halves of the doublewords are ones. */
 static size_t environment(const uint8_t *image, bool words, uint8_t out[28])
@@ -361,6 +380,7 @@ bool x86_help_fnstenv(struct x86_cpu *cpu, const struct x86_insn *insn, struct x
     uint8_t image[X86_XSTATE_SIZE], out[108];
     size_t size;
 
+    take_kept(cpu);
     visible_state(cpu, true, image);
     size = environment(image, words, out);
     for (unsigned i = 0; i < 8 && save; i++) {

@@ -307,6 +307,14 @@ static void lower_apart(struct ir_block *block, const struct x86_insn *insn)
     ir_append_exit(block, IR_EXIT_ACCESSED, 0);
 }
 
+/* The environment is kept while the x87 unit still has it: leaving translated code saves its state
+ * by XSAVE, which on AMD's processors forgets the last instruction. */
+static void lower_fnstenv(struct ir_block *block, const struct x86_insn *insn)
+{
+    ir_append(block, IR_KEEP_X87);
+    lower_help(block, insn);
+}
+
 /* FF /3 CALL, FF /5 JMP; all others return. */
 static void lower_far(struct ir_block *block, const struct x86_insn *insn)
 {
@@ -338,7 +346,7 @@ static lower_fn *const lowering[] = {
     [X86_LOWER_UD] = lower_ud,           [X86_LOWER_CPUID] = lower_help,
     [X86_LOWER_XGETBV] = lower_help,     [X86_LOWER_XSAVE] = lower_help,
     [X86_LOWER_XRSTOR] = lower_help,     [X86_LOWER_FXSAVE] = lower_help,
-    [X86_LOWER_FNSTENV] = lower_help,    [X86_LOWER_PUSHF] = lower_help,
+    [X86_LOWER_FNSTENV] = lower_fnstenv, [X86_LOWER_PUSHF] = lower_help,
     [X86_LOWER_POPF] = lower_help,       [X86_LOWER_MOV_TO_SEG] = lower_help,
     [X86_LOWER_MOV_SEG] = lower_help,    [X86_LOWER_SEG_BASE] = lower_seg_base,
     [X86_LOWER_RDTSC] = native,          [X86_LOWER_RANDOM] = native,
