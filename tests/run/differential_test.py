@@ -40,7 +40,7 @@ class Differential(unittest.TestCase):
         self.assertGreater(faults, cases // 20)
 
     def test_what_guest_probes_tell(self):
-        each = 400 if LONG else 25
+        each = 400 if LONG else 60
         cases, faults = self.check("--probes", "--cases", str(each))
         self.assertGreater(cases, 2000 * each)
         self.assertGreater(faults, cases // 20)
