@@ -390,9 +390,10 @@ static bool translate(struct vcpu *vcpu, uint64_t pc, bool indirect, const struc
     ir_block_begin(ir, pc);
     ir->indirect_entry = indirect;
     ir->ends_at_stores = source->checked || engine->options.self_check;
-    ir->each_access = probes_each_access(engine, vcpu->set & ~SET_STEP);
+    ir->each_access = probes_each_access(engine, vcpu->set & ~SET_FLAGS);
+    ir->begun = vcpu->set & SET_BEGUN;
     return engine->guest->translate(engine->config.guest_config, ir, engine->source, size,
-                                    vcpu->set & SET_STEP ? 1 : engine->options.block_limit) !=
+                                    vcpu->set & SET_FLAGS ? 1 : engine->options.block_limit) !=
            IR_SHORT;
 }
 
@@ -440,13 +441,16 @@ static void plant(struct engine *engine, struct ir_block *ir, const struct sourc
     struct ir_op head[2];
     unsigned count = 0;
 
-    unsigned kinds = probes_counted(engine, set & ~SET_STEP);
+    unsigned kinds = probes_counted(engine, set & ~SET_FLAGS);
+
+    if (ir->goes_on) /* its block has been counted */
+        kinds &= ~(1u << COUNTED_BLOCK | 1u << COUNTED_TB);
 
     if (engine->options.count)
         kinds |= 1u << COUNTED_INSTRUCTIONS;
     engine->group_counted[engine->code->block_count] = (uint8_t)kinds;
     engine->group_run[engine->code->block_count] = engine->probe_site_count;
-    probes_plant(engine, ir, set & ~SET_STEP);
+    probes_plant(engine, ir, set & ~SET_FLAGS);
     if (source->checked || engine->options.self_check) {
         ir->source = engine->source;
         head[count++] = (struct ir_op){.op = IR_CHECK_CODE, .size = 8};
@@ -597,7 +601,7 @@ static void publish(struct engine *engine, struct block *block)
     uint64_t *chain = &place_of(engine, block->pc)->blocks;
     uint32_t mark = mark_of(block->pc, block->set);
 
-    engine->set_blocks[block->set & ~SET_STEP]++;
+    engine->set_blocks[block->set & ~SET_FLAGS]++;
     block->next = (uint32_t)*chain;
     __atomic_store_n(chain, chain_add(*chain, block_number(engine, block) + 1, mark),
                      __ATOMIC_RELEASE);
@@ -813,7 +817,7 @@ static void unpublish(struct engine *engine, const struct block *block)
             before = numbered(engine, before->next);
     if (!before)
         return;
-    engine->set_blocks[block->set & ~SET_STEP]--;
+    engine->set_blocks[block->set & ~SET_FLAGS]--;
     if (before == block)
         __atomic_store_n(chain, chain_add(*chain, block->next, 0), __ATOMIC_RELEASE);
     else
@@ -866,7 +870,7 @@ void block_kill(struct engine *engine, struct block *block)
 void blocks_kill_filtered(struct engine *engine)
 {
     for (uint32_t i = 0; i < engine->block_count; i++) {
-        uint32_t set = engine->block[i].set & ~SET_STEP;
+        uint32_t set = engine->block[i].set & ~SET_FLAGS;
 
         if (engine->set_filtered[set] && set != engine->wanted_set)
             block_kill(engine, &engine->block[i]);
@@ -949,6 +953,18 @@ bool engine_has_code(struct engine *engine, uint64_t start, uint64_t end)
 }
 
 /* --- from code back to blocks --- */
+
+uint64_t block_next_point(const struct engine *engine, const struct block *block, uint64_t exec)
+{
+    uint64_t base = engine->exec + block->base;
+    struct side_cursor cursor;
+
+    side_begin(engine, block, &cursor);
+    while (side_next(&cursor))
+        if (base + cursor.point.host > exec)
+            return base + cursor.point.host;
+    return engine->exec + block->end;
+}
 
 /* The last block whose code begins at or before the offset. */
 static struct block *block_before(struct engine *engine, uint32_t offset)

@@ -64,6 +64,9 @@ struct count_slot {
 
 /* In the number of a probe set: blocks of one instruction, for a guest that single-steps. */
 #define SET_STEP 0x80000000u
+/* The same, of one instruction alone that goes on where it was interrupted. */
+#define SET_BEGUN 0x40000000u
+#define SET_FLAGS (SET_STEP | SET_BEGUN)
 
 /* Blocks and sites are many, and each is looked at a few times: so they are small, lie in arrays in
  * the order of their code, and name each other by number. Addresses of code are offsets from
@@ -229,7 +232,10 @@ struct vcpu {
     uint64_t counted[COUNTED_KINDS]; /* by blocks that are no more, and corrections */
     uint64_t reported[COUNTED_KINDS];
     bool stream_full;
-    uint64_t random; /* for random_exits */
+    unsigned access_count; /* of the instruction that access.c tells of */
+    struct ir_access_at access[IR_ACCESSES_MAX];
+    uint64_t access_value[IR_ACCESSES_MAX][4]; /* as read before it, as stored behind it */
+    uint64_t random;                           /* for random_exits */
     struct vcpu_fault fault;
     struct engine_counts counts;
 };
@@ -320,6 +326,8 @@ void blocks_reset(struct engine *engine);
 /* The block whose code has this executed address, and the point of its side table; false for glue
  * and free space. Async-signal-safe. `cold` is set where the address is in stubs. */
 bool block_at(struct engine *engine, uint64_t exec, struct block **block, struct ir_point *point);
+/* Where the next point behind an address of the block's code is. Async-signal-safe. */
+uint64_t block_next_point(const struct engine *engine, const struct block *block, uint64_t exec);
 
 /* Guest bytes, as config.memory.read has them. */
 bool guest_read(struct engine *engine, uint64_t address, void *to, size_t size);
@@ -333,6 +341,19 @@ size_t guest_read_code(struct engine *engine, uint64_t address, void *to, size_t
  * of an access, or of fetching an instruction. `error`: error code, as far as it is known. */
 void access_fault(struct vcpu *vcpu, uint64_t address, uint32_t error);
 void fetch_fault(struct vcpu *vcpu, uint64_t address);
+
+/* --- access.c --- */
+
+/* What the instruction at state.pc is going to do to memory: for one that leaves translated code to
+ * have it told. note() looks, before() and after() tell, where somebody listens. */
+void accesses_note(struct vcpu *vcpu);
+void accesses_before(struct vcpu *vcpu);
+void accesses_after(struct vcpu *vcpu, uint64_t pc);
+/* A branch at `pc` that C has executed led to state.pc; `kind`: enum ir_jump_kind. */
+void branch_executed(struct vcpu *vcpu, unsigned kind, uint64_t pc, uint64_t behind);
+/* The guest's bytes at state.pc, for its functions: how many of the 16; 0: they cannot be read. */
+enum { BYTES_AHEAD = 16 };
+size_t bytes_at_pc(struct vcpu *vcpu, uint8_t bytes[BYTES_AHEAD]);
 
 /* --- count.c --- */
 

@@ -97,7 +97,7 @@ unsigned probes_counted(const struct engine *engine, uint32_t set)
 static bool in_use(const struct engine *engine, uint32_t set)
 {
     for (const struct vcpu *vcpu = engine->vcpus; vcpu; vcpu = vcpu->next)
-        if ((vcpu->set & ~SET_STEP) == set)
+        if ((vcpu->set & ~SET_FLAGS) == set)
             return true;
     return false;
 }
@@ -202,6 +202,7 @@ bool probes_init(struct engine *engine)
     engine->set_count = 1; /* number 0: none */
     trace_control_lock();  /* who listens stays as it is meanwhile */
     pthread_mutex_lock(&engines.lock);
+    probes_reset(engine);
     engine->next = engines.first;
     engines.first = engine;
     trace_listeners_changed = listeners_changed;
@@ -237,7 +238,15 @@ bool probes_full(const struct engine *engine)
 
 void probes_reset(struct engine *engine)
 {
-    engine->probe_site_count = 0;
+    static const uint8_t words[PROBE_COUNT] = {
+        [PROBE_MEM_BEFORE] = 3, [PROBE_MEM_AFTER] = 7, [PROBE_BRANCH] = 3,
+        [PROBE_CALL] = 4,       [PROBE_RET] = 3,
+    };
+
+    for (unsigned i = 0; i < PROBE_SITES_LOOSE; i++)
+        engine->probe_site[i] = (struct probe_site){
+            .probe = (uint8_t)i, .words = words[i], .taken = 1, .bytes = 32, .loose = true};
+    engine->probe_site_count = PROBE_SITES_LOOSE;
 }
 
 /* --- planting --- */
@@ -426,12 +435,16 @@ struct access {
     bool write;
 };
 
-static unsigned accesses_of(const struct native_insn *native, struct access access[4])
+enum { ACCESSES = 4 };
+
+static unsigned accesses_of(const struct native_insn *native, struct access access[ACCESSES])
 {
     unsigned count = 0;
     unsigned implicit = native->mem_implicit;
     bool operand = native->modrm == NATIVE_MODRM_MEM || (implicit & NATIVE_MOFFS);
 
+    if (native->mem_access == 0)
+        return 0;
     if (operand && native->base != NATIVE_POOL && !(implicit & (NATIVE_MASKMOV | NATIVE_XLAT))) {
         /* PUSH and POP with a memory operand use the operand the other way around. */
         bool reads = implicit & NATIVE_PUSH ||
@@ -439,8 +452,6 @@ static unsigned accesses_of(const struct native_insn *native, struct access acce
         bool writes = implicit & NATIVE_POP ||
                       (!(implicit & NATIVE_PUSH) && native->mem_access & NATIVE_WRITE);
 
-        if (native->mem_access == 0)
-            reads = writes = false;
         if (reads)
             access[count++] = (struct access){IR_ACCESS_OPERAND, false};
         if (writes && !(implicit & NATIVE_POP))
@@ -468,50 +479,84 @@ static unsigned accesses_of(const struct native_insn *native, struct access acce
     return count;
 }
 
-/* QEMU's bits: log2 of the size, and 6 for a store. */
-static uint16_t info_of(const struct native_insn *native, bool write)
-{
-    unsigned size = native->mem_size ? native->mem_size : 1;
+/* One record of an access: all of it, or a piece where its size is no power of two. */
+struct piece {
+    unsigned native; /* index into the block's instructions */
+    enum ir_access kind;
+    bool write, old; /* old: what is read is told as it was before the instruction */
+    unsigned offset, size;
+};
 
-    return (uint16_t)((31 - (unsigned)__builtin_clz(size)) | (write ? 1u << 6 : 0));
+enum { PIECES = 2 * ACCESSES };
+
+static unsigned pieces_of(struct planting *p, const struct ir_op *op, struct piece piece[PIECES])
+{
+    const struct native_insn *native = &p->ir->native[op->native];
+    struct access access[ACCESSES];
+    unsigned accesses = p->ir->told ? 0 : accesses_of(native, access), count = 0;
+    bool writes = false;
+
+    for (unsigned i = 0; i < accesses; i++)
+        writes = writes || access[i].write;
+    for (unsigned i = 0; i < accesses; i++) {
+        unsigned left = native->mem_size;
+
+        while (left > 0 && count < PIECES) {
+            unsigned size = 1u << (31 - (unsigned)__builtin_clz(left));
+
+            piece[count++] = (struct piece){
+                .native = op->native,
+                .kind = access[i].kind,
+                .write = access[i].write,
+                .old = writes && !access[i].write,
+                .offset = native->mem_size - left,
+                .size = size,
+            };
+            left -= size;
+        }
+    }
+    return count;
 }
 
-static void put_address(struct planting *p, unsigned native, enum ir_access kind)
+/* QEMU's bits: log2 of the size, 4 for a sign extension, 6 for a store. */
+static uint16_t info_of(const struct planting *p, const struct piece *piece)
 {
-    struct ir_op *op = put(p, IR_STREAM_ADDRESS);
+    bool sign = p->ir->native[piece->native].attributes & NATIVE_SIGNED;
 
-    op->native = (uint16_t)native;
-    op->reg = kind;
+    return (uint16_t)(__builtin_ctz(piece->size) | (sign ? 1u << 4 : 0) |
+                      (piece->write ? 1u << 6 : 0));
 }
 
-static unsigned value_bytes(const struct native_insn *native)
+static struct ir_op *put_address(struct planting *p, enum ir_opcode code, const struct piece *piece)
 {
-    return native->mem_size < 32 ? native->mem_size : 32;
+    struct ir_op *op = put(p, code);
+
+    op->native = (uint16_t)piece->native;
+    op->reg = piece->kind;
+    op->imm = piece->offset;
+    return op;
 }
 
 /* The record of one access, if its filter wants it. */
-static void before_access(struct planting *p, unsigned native, enum ir_access kind, uint16_t info)
+static void before_access(struct planting *p, const struct piece *piece)
 {
+    uint16_t info = info_of(p, piece);
     const uint64_t values[] = {0, info};
     struct engine_predicate predicate;
     enum engine_decision decision = decide(p, PROBE_MEM_BEFORE, 2, values, 1, &predicate);
     unsigned address, reject;
-    struct ir_op *op;
 
     if (decision == ENGINE_NEVER)
         return;
     if (decision != ENGINE_INLINE || !predicate_fits(p, &predicate)) {
         new_site(p, PROBE_MEM_BEFORE, 1)->info = info;
-        put_address(p, native, kind);
+        put_address(p, IR_STREAM_ADDRESS, piece);
         put(p, IR_STREAM_CLOSE);
         return;
     }
     p->choices = true;
-    op = put(p, IR_ADDRESS);
-    op->native = (uint16_t)native;
-    op->reg = kind;
-    op->out = (uint8_t)(TEMPS + p->temps++);
-    address = op->out;
+    address = TEMPS + p->temps++;
+    put_address(p, IR_ADDRESS, piece)->out = (uint8_t)address;
     reject = put_predicate(p, &predicate, address);
     new_site(p, PROBE_MEM_BEFORE, 1)->info = info;
     put(p, IR_STREAM_VALUE)->in[0] = (uint8_t)address;
@@ -519,41 +564,50 @@ static void before_access(struct planting *p, unsigned native, enum ir_access ki
     put(p, IR_LABEL)->imm = reject;
 }
 
+static void put_memory(struct planting *p, const struct piece *piece)
+{
+    struct ir_op *op = put(p, IR_STREAM_MEMORY);
+
+    op->imm = piece->size;
+    op->cond = piece->old;
+}
+
 /* Records before an access, and the beginning of those behind it. */
 static void before_native(struct planting *p, const struct ir_op *op)
 {
-    const struct native_insn *native = &p->ir->native[op->native];
-    struct access access[4];
-    unsigned count = accesses_of(native, access);
+    struct piece piece[PIECES];
+    unsigned count = pieces_of(p, op, piece);
 
     for (unsigned i = 0; i < count; i++) {
-        uint16_t info = info_of(native, access[i].write);
-
-        trace_guest_mem_before_trans(info);
+        trace_guest_mem_before_trans(info_of(p, &piece[i]));
         if (planted(p, PROBE_MEM_BEFORE))
-            before_access(p, op->native, access[i].kind, info);
+            before_access(p, &piece[i]);
     }
     for (unsigned i = 0; planted(p, PROBE_MEM_AFTER) && i < count; i++) {
-        unsigned bytes = value_bytes(native);
-        unsigned words = (bytes + 7) / 8;
+        unsigned words = (piece[i].size + 7) / 8;
         struct probe_site *site = new_site(p, PROBE_MEM_AFTER, 1 + words);
 
-        site->info = info_of(native, access[i].write);
-        site->bytes = (uint8_t)bytes;
-        put_address(p, op->native, access[i].kind);
-        put(p, IR_STREAM_SKIP)->imm = words;
+        site->info = info_of(p, &piece[i]);
+        site->bytes = (uint8_t)piece[i].size;
+        put_address(p, IR_STREAM_ADDRESS, &piece[i]);
+        if (piece[i].old)
+            put_memory(p, &piece[i]);
+        else
+            put(p, IR_STREAM_SKIP)->imm = words;
     }
 }
 
 static void after_native(struct planting *p, const struct ir_op *op)
 {
-    const struct native_insn *native = &p->ir->native[op->native];
-    struct access access[4];
-    unsigned count = planted(p, PROBE_MEM_AFTER) ? accesses_of(native, access) : 0;
+    struct piece piece[PIECES];
+    unsigned count = planted(p, PROBE_MEM_AFTER) ? pieces_of(p, op, piece) : 0;
 
     for (unsigned i = 0; i < count; i++) {
         put(p, IR_STREAM_SKIP)->imm = 2; /* the site and the address are there */
-        put(p, IR_STREAM_MEMORY)->imm = value_bytes(native);
+        if (piece[i].old)
+            put(p, IR_STREAM_SKIP)->imm = (piece[i].size + 7) / 8;
+        else
+            put_memory(p, &piece[i]);
     }
     if (count > 0)
         put(p, IR_STREAM_CLOSE);
@@ -641,6 +695,10 @@ static void plant_insn(struct planting *p, const struct ir_op *op)
     p->temps = 0;
     p->labels = 0;
     copy(p, op);
+    if (p->ir->goes_on) {
+        put(p, IR_STREAM_OPEN);
+        return;
+    }
     if (op->insn == 0) {
         const uint64_t tb[] = {p->pc, p->pc}, whole[] = {p->pc, p->ir->insn_count, p->ir->bytes};
 
@@ -709,6 +767,11 @@ static void make_run(struct engine *engine, struct ir_block *ir, const struct pl
         ir->op[kept++] = *op;
     }
     ir->op_count = kept;
+}
+
+bool probes_has(const struct engine *engine, uint32_t set, enum guest_probe probe)
+{
+    return (engine->set_mask[set] & ~engine->set_counted[set]) >> probe & 1;
 }
 
 bool probes_each_access(const struct engine *engine, uint32_t set)

@@ -56,7 +56,8 @@ enum {
     STREAM_BYTES = 256 << 10,
     PROBE_SITE_BITS = 20,
     PROBE_SITES_MAX = 1 << PROBE_SITE_BITS,
-    PROBE_SETS_MAX = 1024, /* without filters there are at most 864: 2^5 * 3^3 */
+    PROBE_SETS_MAX = 1024,           /* without filters there are at most 864: 2^5 * 3^3 */
+    PROBE_SITES_LOOSE = PROBE_COUNT, /* the first: one of each probe, for records that C makes */
 };
 
 /* A place in translated code that makes records. */
@@ -70,6 +71,7 @@ struct probe_site {
     uint8_t words;   /* dynamic words behind the site's number */
     uint8_t taken;   /* BRANCH */
     uint8_t bytes;   /* MEM_AFTER: of the value */
+    bool loose;      /* pc and info are the first two words of the record */
     /* Of the first site of a run: all of it, when the block is not left early. */
     uint16_t run_records, run_words;
     uint16_t run_count[PROBE_COUNT]; /* how many are of which probe */
@@ -84,6 +86,9 @@ uint32_t probes_wanted(const struct engine *engine);
 
 /* Plants the probes of the set into a block that the guest has made. Lock held. */
 void probes_plant(struct engine *engine, struct ir_block *ir, uint32_t set);
+
+/* Whether the set has the probe, and not only counts it. */
+bool probes_has(const struct engine *engine, uint32_t set, enum guest_probe probe);
 
 /* What of the set is only counted, as a set of 1 << enum counted. */
 unsigned probes_counted(const struct engine *engine, uint32_t set);
@@ -103,6 +108,9 @@ void probes_count(const uint64_t count[PROBE_COUNT]);
 /* The stream buffer of a vCPU; false: no memory. */
 bool stream_new(struct vcpu *vcpu);
 void stream_free(struct vcpu *vcpu);
+/* Appends a record of a loose site: pc, info, and the words that planted ones have; for CALL the
+ * return address behind them. Outside translated code. */
+void stream_put(struct vcpu *vcpu, enum guest_probe probe, const uint64_t *words);
 /* Hands what is in the buffer to the listeners and empties it. The vCPU's thread, outside
  * translated code or in the handler of a fault in it. */
 void stream_flush(struct vcpu *vcpu);

@@ -22,7 +22,6 @@ enum {
     TRAP_DEBUG = 1,
     TRAP_TRACE_CODE = 2, /* TRAP_TRACE of <signal.h> */
     TRAP_GENERAL_PROTECTION = 13,
-    BYTES_AHEAD = 16,
     PAGE = 1 << PAGE_BITS,
 };
 
@@ -108,7 +107,7 @@ static struct block *find_or_make(struct vcpu *vcpu, struct arrival *arrival)
 
 bool vcpu_chains(const struct vcpu *vcpu)
 {
-    return !vcpu->engine->options.no_chain && !(vcpu->set & SET_STEP) && !log_item_on(LOG_NOCHAIN);
+    return !vcpu->engine->options.no_chain && !(vcpu->set & SET_FLAGS) && !log_item_on(LOG_NOCHAIN);
 }
 
 static bool random_exit(struct vcpu *vcpu)
@@ -138,6 +137,8 @@ static void note_site(struct vcpu *vcpu)
     vcpu->left_pc = side_pc(engine, block, site->insn);
     if (site->insn < block->insns)
         vcpu->left_next = side_pc(engine, block, site->insn + 1u);
+    if (site->cause == IR_EXIT_ACCESS) /* the block that executes it counts it */
+        counts_correct(vcpu, block, site->insn, false);
 }
 
 static uint32_t wanted_set(struct vcpu *vcpu)
@@ -145,6 +146,8 @@ static uint32_t wanted_set(struct vcpu *vcpu)
     const struct ir_guest *guest = vcpu->engine->guest;
     uint32_t set = probes_wanted(vcpu->engine);
 
+    if (vcpu->state->begun && probes_each_access(vcpu->engine, set))
+        set |= SET_BEGUN;
     return guest->single_step && guest->single_step(vcpu->state) ? set | SET_STEP : set;
 }
 
@@ -177,6 +180,8 @@ static bool run_block(struct vcpu *vcpu, const struct block *block)
         return false;
     }
     engine->host->enter(&engine->glue);
+    if (vcpu->state->exit != IR_EXIT_INTERRUPT) /* else signal.c knows */
+        vcpu->state->begun = 0;
     /* Translated code may come back with sites and probes that other threads have made meanwhile.
      */
     (void)__atomic_load_n(&engine->block_count, __ATOMIC_ACQUIRE);
@@ -184,6 +189,7 @@ static bool run_block(struct vcpu *vcpu, const struct block *block)
         stream_flush(vcpu);
     note_site(vcpu);
     come_out(vcpu);
+    vcpu->set &= ~SET_BEGUN;
     vcpu->stepping = false;
     engine_filter_pc = vcpu->state->pc;
     engine_filter_space = engine->config.symbols;
@@ -275,15 +281,9 @@ static bool help(struct vcpu *vcpu)
 {
     struct engine *engine = vcpu->engine;
     uint8_t bytes[BYTES_AHEAD];
-    struct engine_memory *memory = &engine->config.memory;
-    size_t first = PAGE - (vcpu->state->pc & (PAGE - 1)), size;
+    size_t size = bytes_at_pc(vcpu, bytes);
     struct ir_fault fault;
 
-    size = first;
-    if (size > BYTES_AHEAD ||
-        (memory->page(memory->opaque, vcpu->state->pc + size) & ENGINE_PAGE_EXEC))
-        size = BYTES_AHEAD;
-    size = guest_read_code(engine, vcpu->state->pc, bytes, first, size);
     if (size == 0) {
         fetch_fault(vcpu, vcpu->state->pc);
         return false;
@@ -310,8 +310,13 @@ static enum next left_at_site(struct vcpu *vcpu, struct arrival *arrival)
         return NEXT_BLOCK;
     case IR_EXIT_HELPER:
         vcpu->state->pc = vcpu->left_pc;
-        if (help(vcpu))
+        accesses_note(vcpu);
+        accesses_before(vcpu);
+        if (help(vcpu)) {
+            accesses_after(vcpu, vcpu->left_pc);
+            branch_executed(vcpu, (unsigned)site->target, vcpu->left_pc, vcpu->left_next);
             return NEXT_BLOCK;
+        }
         counts_take_back(vcpu);
         return NEXT_FAULT;
     case IR_EXIT_SYSCALL:
@@ -323,6 +328,16 @@ static enum next left_at_site(struct vcpu *vcpu, struct arrival *arrival)
         counts_take_back(vcpu);
         set_fault(vcpu, SIGSEGV, SI_KERNEL, 0, TRAP_GENERAL_PROTECTION, (uint32_t)site->target);
         return NEXT_FAULT;
+    case IR_EXIT_ACCESS:
+        vcpu->state->pc = vcpu->left_pc;
+        vcpu->state->begun = 1;
+        accesses_note(vcpu);
+        accesses_before(vcpu);
+        return NEXT_BLOCK;
+    case IR_EXIT_ACCESSED:
+        vcpu->state->pc = vcpu->left_next;
+        accesses_after(vcpu, vcpu->left_pc);
+        return NEXT_BLOCK;
     case IR_EXIT_STALE:
         vcpu->state->pc = vcpu->left_pc;
         block_stale(vcpu, &engine->block[site->block]);
@@ -355,7 +370,8 @@ static enum next why_left(struct vcpu *vcpu, struct arrival *arrival)
 static bool has_executed(const struct vcpu *vcpu)
 {
     return vcpu->state->exit != IR_EXIT_INTERRUPT &&
-           (vcpu->state->exit != IR_EXIT_LINK || vcpu->left.cause != IR_EXIT_STALE);
+           (vcpu->state->exit != IR_EXIT_LINK ||
+            (vcpu->left.cause != IR_EXIT_STALE && vcpu->left.cause != IR_EXIT_ACCESS));
 }
 
 static void prepare_arrival(struct vcpu *vcpu, const struct arrival *arrival, struct block *block)
@@ -390,14 +406,17 @@ enum vcpu_event vcpu_run(struct vcpu *vcpu)
         if (__atomic_exchange_n(&vcpu->interrupt, 0, __ATOMIC_SEQ_CST))
             return VCPU_INTERRUPTED;
         set = wanted_set(vcpu);
-        if (set != vcpu->set)
+        if ((set ^ vcpu->set) & ~SET_BEGUN)
             take_up_set(vcpu, set, &arrival);
+        vcpu->set = set;
         block = find_or_make(vcpu, &arrival);
         if (!block) {
             blame_branch(vcpu, &arrival);
             return VCPU_FAULT;
         }
         prepare_arrival(vcpu, &arrival, block);
+        if (set & SET_BEGUN) /* others may have been told of since */
+            accesses_note(vcpu);
         arrival = (struct arrival){0};
         if (log_item_on(LOG_EXEC) || log_item_on(LOG_CPU))
             log_entry(vcpu, block);

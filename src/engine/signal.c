@@ -53,7 +53,9 @@ static void come_out_at_boundary(struct vcpu *vcpu, void *ucontext)
     if (block_at(engine, pc, &block, &point) && (point.flags & IR_POINT_BOUNDARY)) {
         vcpu->stepping = false;
         vcpu->state->pc = side_pc(engine, block, point.insn);
-        if (point.insn > 0) /* at the head it has not counted yet */
+        vcpu->state->begun = (point.flags & IR_POINT_AGAIN) ||
+                             ((block->set & SET_BEGUN) && point.insn == 0 && block->insns > 0);
+        if (point.insn > 0 || (point.flags & IR_POINT_AGAIN)) /* at the head it has not counted */
             counts_correct(vcpu, block, point.insn, false);
         engine->host->context_step(ucontext, false);
         engine->host->context_recover(ucontext, vcpu->state, &point);
@@ -98,12 +100,17 @@ static enum engine_signal fault(struct vcpu *vcpu, int signal, const siginfo_t *
         engine->host->context_go(ucontext, engine->exec + block->base + point.host);
         return ENGINE_SIGNAL_TAKEN;
     }
+    if (point.flags & IR_POINT_PEEK) { /* the instruction itself will fault, or not */
+        engine->host->context_go(ucontext, block_next_point(engine, block, pc));
+        return ENGINE_SIGNAL_TAKEN;
+    }
     vcpu->stepping = false;
     engine->host->context_step(ucontext, false);
     engine->host->context_recover(ucontext, vcpu->state, &point);
     stream_cut(vcpu, block, &point);
     vcpu->state->pc = side_pc(engine, block, point.insn + (behind ? 1u : 0));
     counts_correct(vcpu, block, point.insn + (behind ? 1u : 0), !behind);
+    vcpu->state->begun = 0;
     vcpu->fault = (struct vcpu_fault){
         .signal = signal,
         .code = info->si_code,

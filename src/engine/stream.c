@@ -49,7 +49,17 @@ static void value_of(const struct probe_site *site, const uint64_t *words, uint6
 static void fire(const struct probe_site *site, const uint64_t *word)
 {
     uint64_t value[4];
+    struct probe_site known;
 
+    if (site->loose) {
+        known = *site;
+        known.pc = engine_filter_pc = word[0];
+        known.info = (uint16_t)word[1];
+        word += 2;
+        if (site->probe == PROBE_CALL)
+            known.block = word[1];
+        site = &known;
+    }
     switch ((enum guest_probe)site->probe) {
     case PROBE_INSN: trace_guest_insn(site->pc, site->size); break;
     case PROBE_BLOCK: trace_guest_block(site->pc, site->info, site->size); break;
@@ -72,6 +82,17 @@ static void fire(const struct probe_site *site, const uint64_t *word)
     }
 }
 
+void stream_put(struct vcpu *vcpu, enum guest_probe probe, const uint64_t *words)
+{
+    unsigned count = vcpu->engine->probe_site[probe].words;
+
+    if (vcpu->state->stream + 1 + count > vcpu->stream + STREAM_BYTES / sizeof(uint64_t))
+        stream_flush(vcpu);
+    *vcpu->state->stream++ = IR_STREAM_HEADER((uint64_t)probe, 1);
+    memcpy(vcpu->state->stream, words, count * sizeof(*words));
+    vcpu->state->stream += count;
+}
+
 void stream_cut(struct vcpu *vcpu, const struct block *block, const struct ir_point *point)
 {
     if (point->records == 0)
@@ -86,7 +107,7 @@ void stream_flush(struct vcpu *vcpu)
     const uint64_t *end = vcpu->state->stream;
     uint32_t counted = probes_only_counted();
     bool all_counted =
-        (__atomic_load_n(&vcpu->engine->set_mask[vcpu->set & ~SET_STEP], __ATOMIC_RELAXED) &
+        (__atomic_load_n(&vcpu->engine->set_mask[vcpu->set & ~SET_FLAGS], __ATOMIC_RELAXED) &
          ~counted) == 0;
     uint64_t count[PROBE_COUNT] = {0};
     unsigned n = 0;

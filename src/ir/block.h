@@ -59,6 +59,9 @@ struct ir_block {
     bool ended;           /* an operation that ends the block is there */
     bool each_access;     /* wanted: every access to memory as an instruction of its own, so no
                              instruction that repeats */
+    bool begun;           /* wanted: the first instruction goes on where it was interrupted */
+    bool goes_on;         /* with `begun`: it is one that can, and the only one of the block */
+    bool told;            /* what the block does to memory is told by the guest's accesses() */
     bool ends_at_stores;  /* wanted: the block ends behind an instruction that stores, which may
                              have changed the next */
     unsigned anchor_count;

@@ -26,6 +26,15 @@ struct ir_fault {
     uint64_t address; /* of a page fault */
 };
 
+/* What an instruction does to memory: one access. Those of other sizes than a power of two up to 32
+ * are told in pieces of such sizes, from the first byte on. */
+struct ir_access_at {
+    uint64_t address;
+    uint8_t size; /* bytes */
+    bool write;
+};
+enum { IR_ACCESSES_MAX = 72 };
+
 enum ir_translated {
     IR_TRANSLATED, /* the block holds at least one instruction and is ended */
     IR_SHORT,      /* the first instruction goes on behind `size` bytes */
@@ -54,6 +63,11 @@ struct ir_guest {
      * as above. True: done, state.pc is the next. False: `fault`; nothing has changed. */
     bool (*help)(const void *config, void *state, const uint8_t *bytes, size_t size,
                  struct ir_fault *fault);
+
+    /* What the instruction at state.pc is going to do to memory, in its order: for those that leave
+     * with IR_EXIT_HELPER or IR_EXIT_ACCESS. `bytes` as above. Returns how many. */
+    unsigned (*accesses)(const void *config, void *state, const uint8_t *bytes, size_t size,
+                         struct ir_access_at access[IR_ACCESSES_MAX]);
 
     /* True where no instruction can lie, so that a branch faults itself instead of leading there.
      * NULL: there is no such place. */

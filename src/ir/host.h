@@ -36,6 +36,8 @@ enum ir_point_flag {
     IR_POINT_FETCH = 16,      /* reads the source bytes: a fault here is one of fetching them */
     IR_POINT_BASE_ADDED = 32, /* the host's own: an address register has a segment's base added */
     IR_POINT_STREAM = 8,      /* STREAM_OPEN: to be done again from here when there is room */
+    IR_POINT_PEEK = 64,       /* up to the next point: a load that may be left out */
+    IR_POINT_AGAIN = 128,     /* with BOUNDARY: the instruction has begun, and goes on from here */
 };
 
 /* The side table: from `host` (offset in the code) up to the next point. */

@@ -86,6 +86,7 @@ enum native_attribute {
     NATIVE_VECTOR = 1 << 9,    /* uses XMM, YMM or MXCSR */
     NATIVE_REP = 1 << 10,      /* string instruction with F3 or F2 in `prefix` */
     NATIVE_SERIALIZES_CODE = 1 << 11, /* the block ends behind it (CPUID, IRET and the like) */
+    NATIVE_SIGNED = 1 << 12,          /* what is read from memory is sign-extended: MOVSX */
 };
 
 /* The arithmetic flags as a set; bit positions of RFLAGS, so that CF is 1, ZF 0x40 and so on.

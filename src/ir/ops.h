@@ -31,6 +31,7 @@ enum ir_op_flag {
     _(LOAD_STATE,    "load_state",     1, 0,  IR_PURE)       /* state block at imm, zero-extended */ \
     _(STORE_STATE,   "store_state",    0, 1,  0)             /* state block at imm               */ \
     _(ADDRESS,       "address",        1, 0,  IR_PURE)       /* linear address of native's memory */ \
+                                                             /* reg, imm as STREAM_ADDRESS       */ \
     _(LOAD,          "load",           1, 1,  IR_MEMORY)     /* zero-extended                    */ \
     _(STORE,         "store",          0, 2,  IR_MEMORY)     /* in[0] address, in[1] value       */ \
     _(MOVE,          "move",           1, 1,  IR_PURE)                                             \
@@ -63,13 +64,16 @@ enum ir_op_flag {
     _(STREAM_RECORD, "stream_record",  0, 0,  0)             /* of a run: the next site's        */ \
     _(STREAM_CONST,  "stream_const",   0, 0,  0)             /* imm, the next word               */ \
     _(STREAM_VALUE,  "stream_value",   0, 1,  0)             /* in[0], the next word             */ \
-    _(STREAM_ADDRESS,"stream_address", 0, 0,  0)             /* address of native's memory: reg  */ \
+    _(STREAM_ADDRESS,"stream_address", 0, 0,  0)             /* address of native's memory: reg, */ \
+                                                             /* imm bytes further               */ \
     _(STREAM_TARGET, "stream_target",  0, 0,  0)             /* what TARGET has loaded           */ \
     _(STREAM_MEMORY, "stream_memory",  0, 0,  IR_MEMORY)     /* imm bytes at the address in the  */ \
-                                                             /* word before it, as words         */ \
+                                                             /* word before it, as words; cond 1: */ \
+                                                             /* where it can be read             */ \
     _(STREAM_SKIP,   "stream_skip",    0, 0,  0)             /* over imm words                   */ \
     _(STREAM_CLOSE,  "stream_close",   0, 0,  0)             /* what was written is there        */ \
     _(CHECK_CODE,    "check_code",     0, 0,  IR_LEAVES | IR_CLOBBERS) /* source bytes unchanged? */ \
+    _(KEEP_X87,      "keep_x87",       0, 0,  0)             /* FNSTENV to state.environment     */ \
     /* control */                                                                                  \
     _(JUMP,          "jump",           0, 0,  IR_ENDS | IR_LEAVES) /* to imm; reg: ir_jump_kind  */ \
     _(JUMP_IF,       "jump_if",        0, 0,  IR_LEAVES)     /* cond on the live flags: to imm;  */ \
@@ -111,8 +115,8 @@ enum ir_access {
 /* What an ANCHOR is. */
 enum ir_anchor_kind {
     IR_ANCHOR_PLACE, /* only where jumps lead */
-    IR_ANCHOR_AGAIN, /* here the state is that of the instruction's beginning: it may be interrupted
-                      */
+    IR_ANCHOR_AGAIN, /* here the state is that of the instruction's beginning, but it has begun: it
+                        may be interrupted */
 };
 
 /* When an ANCHOR_JUMP jumps. */

@@ -43,11 +43,13 @@ enum ir_exit {
     IR_EXIT_NONE,
     IR_EXIT_LINK,      /* a direct jump without a link; arg: number of the link */
     IR_EXIT_LOOKUP,    /* an indirect jump that the jump table did not know; target in `pc` */
-    IR_EXIT_HELPER,    /* the guest's help() executes the instruction */
+    IR_EXIT_HELPER,    /* the guest's help() executes the instruction; arg: enum ir_jump_kind */
     IR_EXIT_TRAP,      /* arg: enum ir_trap; pc is the instruction */
     IR_EXIT_SYSCALL,   /* pc is behind the instruction */
     IR_EXIT_FAULT,     /* a host signal was turned into a guest fault; the engine knows which */
     IR_EXIT_INTERRUPT, /* somebody asked this vCPU to stop, at an instruction boundary */
+    IR_EXIT_ACCESS,    /* the guest's accesses() tells what the instruction will do to memory */
+    IR_EXIT_ACCESSED,  /* it has been executed */
     IR_EXIT_STALE,     /* the source bytes of a self-checking block have changed; pc is its start */
     IR_EXIT_COUNT,
 };
@@ -64,6 +66,12 @@ struct ir_state {
     void *owner;       /* the engine's vCPU */
     uint32_t exit;     /* enum ir_exit */
     uint32_t exit_arg; /* written by the exit stub */
+    uint32_t begun;    /* 1: the instruction at pc was interrupted in the middle, and what is told
+                          before it has been told (x86: RF of a signal frame) */
+
+    uint32_t environment[7]; /* of x87, where KEEP_X87 has stored it: addresses are the host's, of
+                                32 bits */
+    uint64_t environment_at; /* where that code is */
 
     uint64_t temp[48]; /* of emitted code: values of generic operations */
 

@@ -226,7 +226,8 @@ static void fill_registers(const struct user_thread *thread, struct registers *t
     }
     to->rip = cpu->state.pc;
     to->flags = (cpu->state.flags & (FLAGS_ARITHMETIC | FLAG_DF)) |
-                (cpu->system_flags & FLAGS_SYSTEM) | FLAGS_ALWAYS;
+                (cpu->system_flags & FLAGS_SYSTEM) | FLAGS_ALWAYS |
+                (cpu->state.begun ? FLAG_RF : 0);
     to->cs = CODE_SEGMENT;
     to->ss = STACK_SEGMENT;
     to->error = thread->error;
@@ -301,6 +302,7 @@ bool user_frame_push(struct user_thread *thread, int signal, const struct user_a
     cpu->state.reg[X86_RDX] = sp + offsetof(struct frame, context);
     cpu->state.reg[X86_RAX] = 0;
     cpu->state.pc = action->handler;
+    cpu->state.begun = 0;
     cpu->state.flags &= ~(uint64_t)(FLAG_DF | FLAG_TF | FLAG_RF);
     cpu->system_flags &= ~(uint64_t)(FLAG_TF | FLAG_RF);
     x86_xstate_reset(cpu->state.vector);
@@ -319,6 +321,7 @@ static void take_registers(struct x86_cpu *cpu, const struct registers *from)
                        (from->flags & (FLAGS_ARITHMETIC | FLAG_DF));
     cpu->system_flags =
         (cpu->system_flags & ~(uint64_t)FLAGS_SYSTEM) | (from->flags & FLAGS_SYSTEM);
+    cpu->state.begun = (from->flags & FLAG_RF) != 0;
 }
 
 /* IRET would fault on other selectors: there is only 64-bit code here. */

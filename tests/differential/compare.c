@@ -8,8 +8,8 @@
 #include "scratch.h"
 
 static const char *const KIND[COMPARE_KINDS] = {
-    "registers", "rip",          "flags",  "undefined flags", "vector",
-    "x87",       "x87 pointers", "memory", "fault",           "address",
+    "registers",    "rip",    "flags", "undefined flags", "vector", "x87",
+    "x87 pointers", "memory", "fault", "address",         "told",
 };
 
 /* RF is the kernel's affair; TF and AC are seen by what they do. */

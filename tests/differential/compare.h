@@ -22,7 +22,8 @@ enum {
     COMPARE_MEMORY = 128,
     COMPARE_FAULT = 256,   /* signal, code, vector, error code */
     COMPARE_ADDRESS = 512, /* si_addr */
-    COMPARE_KINDS = 10,
+    COMPARE_TOLD = 1024,   /* what guest probes tell: told.h */
+    COMPARE_KINDS = 11,
 };
 
 /* One run's result with memory (a copy by scratch_keep()). */

@@ -173,10 +173,11 @@ static const char HELP[] =
     "  --show N         failing cases to print for each row (1)\n"
     "  --ignore KIND    do not fail for this kind of difference: registers, rip, flags,\n"
     "                   \"undefined flags\", vector, x87, \"x87 pointers\", memory, fault,\n"
-    "                   address\n"
+    "                   address, told\n"
     "  --list           a line for each row, run or not\n"
     "  --coverage       a line for each row that only ever faulted\n"
     "  --native         the real CPU against itself\n"
+    "  --probes         with guest probes of every instruction; what they tell is judged\n"
     "  --verbose        print every case\n"
     "  --self-test      does the comparison find planted differences?\n";
 
@@ -193,11 +194,11 @@ static unsigned number_of(const char *text, const char *(*name)(unsigned), unsig
 static void read_options(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"row", 1, NULL, 'r'},    {"cases", 1, NULL, 'n'},   {"case", 1, NULL, 'c'},
-        {"seed", 1, NULL, 's'},   {"switch", 1, NULL, 'w'},  {"show", 1, NULL, 'S'},
-        {"ignore", 1, NULL, 'i'}, {"list", 0, NULL, 'l'},    {"coverage", 0, NULL, 'C'},
-        {"native", 0, NULL, 'N'}, {"verbose", 0, NULL, 'v'}, {"self-test", 0, NULL, 't'},
-        {"help", 0, NULL, 'h'},   {NULL, 0, NULL, 0},
+        {"row", 1, NULL, 'r'},       {"cases", 1, NULL, 'n'},  {"case", 1, NULL, 'c'},
+        {"seed", 1, NULL, 's'},      {"switch", 1, NULL, 'w'}, {"show", 1, NULL, 'S'},
+        {"ignore", 1, NULL, 'i'},    {"list", 0, NULL, 'l'},   {"coverage", 0, NULL, 'C'},
+        {"native", 0, NULL, 'N'},    {"probes", 0, NULL, 'p'}, {"verbose", 0, NULL, 'v'},
+        {"self-test", 0, NULL, 't'}, {"help", 0, NULL, 'h'},   {NULL, 0, NULL, 0},
     };
     const char *length = getenv("VITRINE_CHECK");
     int option;
@@ -220,6 +221,7 @@ static void read_options(int argc, char **argv)
         case 'l': settings.list = true; break;
         case 'C': settings.coverage = true; break;
         case 'N': settings.native_only = true; break;
+        case 'p': settings.probes = true; break;
         case 'v': settings.verbose = true; break;
         case 't': exit(self_test());
         case 'h': fputs(HELP, stdout); exit(0);

@@ -367,8 +367,11 @@ static void set_stack(struct operands *o)
     if (strcmp(o->insn->row->mnemonic, "leave") == 0) {
         pointer = X86_RBP;
     } else if (strcmp(o->insn->row->mnemonic, "enter") == 0) {
-        set_gpr(o, X86_RBP, target + 256);
+        set_gpr(o, X86_RBP,
+                target + (random_chance(o->random, 60) ? 256 : random_below(o->random, 40)));
         set_gpr(o, X86_RSP, target + size);
+        if (random_chance(o->random, 80)) /* little room, so that the stack ends where data is */
+            o->bytes[o->insn->length - 2] = 0;
         return;
     }
     if (is_fixed(o, pointer))

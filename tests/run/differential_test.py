@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 #
-# Opcode rows on the real CPU and in the engine: tests/differential does the work, here it is started.
+# Opcode rows on the real CPU and in the engine, and what guest probes tell of them: tests/differential
+# does the work, here it is started.
 import re
 import subprocess
 import unittest
@@ -36,6 +37,12 @@ class Differential(unittest.TestCase):
         each = 1000 if LONG else 150
         cases, faults = self.check("--cases", str(each))
         self.assertGreater(cases, 2000 * each) # rows and forms
+        self.assertGreater(faults, cases // 20)
+
+    def test_what_guest_probes_tell(self):
+        each = 400 if LONG else 60
+        cases, faults = self.check("--probes", "--cases", str(each))
+        self.assertGreater(cases, 2000 * each)
         self.assertGreater(faults, cases // 20)
 
     def test_programs(self):

@@ -137,6 +137,14 @@ static void *map(size_t size, int protection)
     return at;
 }
 
+static bool read_memory(void *opaque, uint64_t address, void *to, size_t size)
+{
+    uint64_t bad;
+
+    (void)opaque;
+    return x86_direct_memory.read(NULL, address, to, size, &bad);
+}
+
 void guest_open_with(struct guest *guest, const struct engine_options *options, unsigned how,
                      const struct ir_guest *guest_cpu_functions)
 {
@@ -146,7 +154,10 @@ void guest_open_with(struct guest *guest, const struct engine_options *options, 
     struct engine_config config = {
         .guest = guest_cpu_functions,
         .host = &x64_host,
-        .memory = {.opaque = guest, .page = page, .watch_stores = watch_stores},
+        .memory = {.opaque = guest,
+                   .page = page,
+                   .watch_stores = watch_stores,
+                   .read = read_memory},
         .options = options ? *options : none,
         .kick_signal = SIGRTMIN,
     };

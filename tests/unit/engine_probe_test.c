@@ -12,15 +12,18 @@
 
 #include <cmocka.h>
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "engine_guest.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-enum { STORE = 64, DATA = 1024 };
+enum { SIGN = 16, STORE = 64, DATA = 1024 };
 
 static struct guest guest;
 static struct vcpu *vcpu;
@@ -85,11 +88,19 @@ static void note(void *opaque, const char *name, const uint64_t *v)
         else
             add("b %s %lu %lu;", place(v[0]), v[1], v[2]);
     } else if (strcmp(name, "guest_mem_before_exec") == 0) {
-        add("<%c%u@%s;", v[1] & STORE ? 'w' : 'r', 1u << (v[1] & 7), place(v[0]));
+        add("<%c%u@%s;",
+            v[1] & STORE  ? 'w'
+            : v[1] & SIGN ? 's'
+                          : 'r',
+            1u << (v[1] & 15), place(v[0]));
     } else if (strcmp(name, "guest_mem_after") == 0) {
-        add(">%c%u@%s=%lx", v[1] & STORE ? 'w' : 'r', 1u << (v[1] & 7), place(v[0]), v[2]);
-        if ((v[1] & 7) > 3)
-            add(":%lx", v[3]);
+        add(">%c%u@%s=%lx",
+            v[1] & STORE  ? 'w'
+            : v[1] & SIGN ? 's'
+                          : 'r',
+            1u << (v[1] & 15), place(v[0]), v[2]);
+        for (unsigned i = 1; i < (1u << (v[1] & 15)) / 8; i++)
+            add(":%lx", v[2 + i]);
         add(";");
     } else if (strcmp(name, "guest_branch") == 0) {
         add("j %s>%s %lu;", place(v[0]), place(v[1]), v[2]);
@@ -144,6 +155,8 @@ GUEST_CODE(load_1, "mov al, [rbx+5]\n");
 GUEST_CODE(load_8, "mov rdx, [rbx+rcx*8]\n");
 GUEST_CODE(store_2, "mov [rbx], ax\n");
 GUEST_CODE(load_zx, "movzx eax, word ptr [rbx]\n");
+GUEST_CODE(load_sx, "movsx eax, byte ptr [rbx]\n");
+GUEST_CODE(load_sx_dword, "movsxd rdx, dword ptr [rbx]\n");
 GUEST_CODE(load_into_base, "mov rsi, [rsi]\n");
 GUEST_CODE(modify_4, "add [rbx], eax\n");
 GUEST_CODE(compare_4, "cmp dword ptr [rbx], 1\n");
@@ -171,6 +184,21 @@ GUEST_CODE(gs_store, "mov gs:[rcx], eax\n");
 GUEST_CODE(call_push, "call 2f\n jmp 3f\n 2: ret\n 3:\n");
 GUEST_CODE(call_table, "lea rdx, [rip+2f]\n mov [rbx], rdx\n call [rbx]\n jmp 3f\n 2: ret\n 3:\n");
 GUEST_CODE(x87, "fld tbyte ptr [rbx]\n fstp qword ptr [rbx+16]\n");
+GUEST_CODE(load_32, "vmovups ymm0, [rbx]\n vzeroupper\n");
+GUEST_CODE(swap_16, "push rbx\n mov rsi, rbx\n xor eax, eax\n xor edx, edx\n xor ecx, ecx\n"
+                    "mov ebx, 1\n cmpxchg16b [rsi]\n pop rbx\n");
+GUEST_CODE(deep_frame, "xchg rbp, rdx\n mov rbp, rsp\n enter 16, 2\n leave\n mov rbp, rdx\n");
+GUEST_CODE(bit_beyond, "mov ecx, -3\n bts [rbx], ecx\n mov ecx, 100\n bt [rbx], rcx\n");
+GUEST_CODE(lanes, "vpcmpeqd xmm2, xmm2, xmm2\n vpsrldq xmm2, xmm2, 8\n vpxor xmm1, xmm1, xmm1\n"
+                  "vpcmpeqd xmm0, xmm0, xmm0\n vmaskmovps [rbx], xmm2, xmm0\n"
+                  "vpgatherdq xmm0, [rbx+xmm1*4+8], xmm2\n");
+GUEST_CODE(area, "fninit\n fnstenv [rbx]\n fldenv [rbx]\n");
+GUEST_CODE(flags, "pushfq\n popfq\n");
+GUEST_CODE(table_register, "sidt [rbx]\n");
+GUEST_CODE(far_away, "lea rdx, [rip+2f]\n mov [rbx], rdx\n mov word ptr [rbx+8], 0x33\n"
+                     "rex64 jmp fword ptr [rbx]\n 2:\n");
+GUEST_CODE(far_call, "lea rdx, [rip+2f]\n mov [rbx], rdx\n mov word ptr [rbx+8], 0x33\n"
+                     "rex64 call fword ptr [rbx]\n jmp 3f\n 2: rex64 retf\n 3:\n");
 GUEST_CODE(masked, "push rdi\n pcmpeqb mm0, mm0\n maskmovq mm0, mm0\n emms\n pop rdi\n");
 
 struct case_of {
@@ -187,10 +215,12 @@ static const struct case_of memory_cases[] = {
     CASE(load_8, "<r8@d24;", ">r8@d24=201f1e1d1c1b1a19;"),
     CASE(store_2, "<w2@d0;", ">w2@d0=7788;"),
     CASE(load_zx, "<r2@d0;", ">r2@d0=201;"),
+    CASE(load_sx, "<s1@d0;", ">s1@d0=1;"),
+    CASE(load_sx_dword, "<s4@d0;", ">s4@d0=4030201;"),
     CASE(load_into_base, "<r8@d0;", ">r8@d0=807060504030201;"),
-    CASE(modify_4, "<r4@d0;<w4@d0;", ">r4@d0=59697989;>w4@d0=59697989;"),
+    CASE(modify_4, "<r4@d0;<w4@d0;", ">r4@d0=4030201;>w4@d0=59697989;"),
     CASE(compare_4, "<r4@d0;", ">r4@d0=4030201;"),
-    CASE(exchange_8, "<r8@d0;<w8@d0;", ">r8@d0=1122334455667788;>w8@d0=1122334455667788;"),
+    CASE(exchange_8, "<r8@d0;<w8@d0;", ">r8@d0=807060504030201;>w8@d0=1122334455667788;"),
     CASE(load_16, "<r16@d0;", ">r16@d0=807060504030201:100f0e0d0c0b0a09;"),
     CASE(store_16, "<r16@d0;<w16@d16;",
          ">r16@d0=807060504030201:100f0e0d0c0b0a09;>w16@d16=807060504030201:100f0e0d0c0b0a09;"),
@@ -217,8 +247,22 @@ static const struct case_of memory_cases[] = {
     CASE(repeat_none, "", ""),
     CASE(fs_load, "<r4@d8;", ">r4@d8=c0b0a09;"),
     CASE(gs_store, "<w4@d3;", ">w4@d3=55667788;"),
-    CASE(x87, "<r8@d0;<w8@d16;", NULL), /* ten bytes: told as 8 */
-    CASE(masked, "<w8@s-8;<w8@d64;<r8@s-8;", NULL),
+    CASE(x87, "<r8@d0;<r2@d8;<w8@d16;", NULL), /* ten bytes: 8 and 2 */
+    CASE(masked, "<w8@s-8;<w1@d64;<w1@d65;<w1@d66;<w1@d67;<w1@d68;<w1@d69;<w1@d70;<w1@d71;<r8@s-8;",
+         NULL),
+    CASE(load_32, "<r32@d0;",
+         ">r32@d0=807060504030201:100f0e0d0c0b0a09:1817161514131211:201f1e1d1c1b1a19;"),
+    CASE(swap_16, "<w8@s-8;<r16@d0;<w16@d0;<r8@s-8;", NULL),
+    CASE(deep_frame, "<w8@s-8;<r8@s-8;<w8@s-16;<w8@s-24;<r8@s-8;", NULL),
+    CASE(bit_beyond, "<r4@d-4;<w4@d-4;<r8@d8;",
+         ">r4@d-4=0;>w4@d-4=20000000;>r8@d8=100f0e0d0c0b0a09;"),
+    CASE(lanes, "<w4@d0;<w4@d4;<r8@d8;",
+         ">w4@d0=ffffffff;>w4@d4=ffffffff;>r8@d8=100f0e0d0c0b0a09;"),
+    CASE(area, "<w16@d0;<w8@d16;<w4@d24;<r16@d0;<r8@d16;<r4@d24;", NULL),
+    CASE(flags, "<w8@s-8;<r8@s-8;", NULL),
+    CASE(table_register, "<w8@d0;<w2@d8;", NULL),
+    CASE(far_away, "<w8@d0;<w2@d8;<r8@d0;<r2@d8;", NULL),
+    CASE(far_call, "<w8@d0;<w2@d8;<r8@d0;<r2@d8;<w8@s-8;<w8@s-16;<r8@s-16;<r8@s-8;", NULL),
 };
 
 static void every_access_is_told(void **state)
@@ -261,6 +305,9 @@ static void branches_calls_and_returns_are_told(void **state)
         {call_push, call_push_end, "guest_call", "call c0>c7 c5;"},
         {call_push, call_push_end, "guest_ret", "ret c7>c5;ret c8>done;"},
         {call_table, call_table_end, "guest_call", "call c10>c14 c12;"},
+        {far_away, far_away_end, "guest_branch", "j c16>c19 1;"},
+        {far_call, far_call_end, "guest_call", "call c16>c21 c19;"},
+        {far_call, far_call_end, "guest_ret", "ret c21>c19;ret c23>done;"},
         {call_push, call_push_end, "guest_mem_before_exec", "<w8@s-8;<r8@s-8;<r8@s0;"},
         {call_table, call_table_end, "guest_mem_before_exec",
          "<w8@d0;<r8@d0;<w8@s-8;<r8@s-8;<r8@s0;"},
@@ -325,6 +372,119 @@ static void no_record_is_lost_when_the_buffer_is_full(void **state)
     close_guest();
 }
 
+/* --- interruptions --- */
+
+/* One that repeats, and one that is executed apart; 7 accesses to memory each time round. */
+GUEST_CODE(long_ones, "mov ecx, 20000\n rep movsb\n mov rbp, rsp\n mov ecx, 2000\n"
+                      "2: enter 16, 3\n leave\n loop 2b\n ret\n");
+
+struct sums {
+    uint64_t insns, accesses;
+};
+
+static void sum_up(void *opaque, const char *name, const uint64_t *values)
+{
+    struct sums *sums = opaque;
+
+    (void)values;
+    if (strcmp(name, "guest_insn") == 0)
+        sums->insns++;
+    else if (strcmp(name, "guest_mem_before_exec") == 0)
+        sums->accesses++;
+}
+
+static bool over;
+static uint32_t interruptions;
+
+static void *interrupt(void *opaque)
+{
+    while (!__atomic_load_n(&over, __ATOMIC_RELAXED)) {
+        vcpu_interrupt(opaque);
+        usleep(20);
+    }
+    return NULL;
+}
+
+static void an_interrupted_instruction_is_told_once(void **state)
+{
+    static const struct engine_options options = {.count = true};
+    struct sums sums = {0, 0};
+    struct guest_trace *trace = guest_trace_on("guest_*", sum_up, &sums);
+    pthread_t thread;
+    uint64_t pc;
+
+    (void)state;
+    guest_open(&guest, &options, ENGINE_PAGE_EXEC);
+    vcpu = guest_cpu_open(&guest, 0);
+    pc = GUEST_PUT(&guest, long_ones);
+    guest_prepare(&guest, vcpu, pc, (uint64_t)(uintptr_t)guest.data + 30000,
+                  (uint64_t)(uintptr_t)guest.data, 0);
+    over = false;
+    assert_int_equal(pthread_create(&thread, NULL, interrupt, vcpu), 0);
+    for (interruptions = 0; vcpu_run(vcpu) == VCPU_INTERRUPTED;)
+        interruptions++;
+    __atomic_store_n(&over, true, __ATOMIC_RELAXED);
+    pthread_join(thread, NULL);
+    guest_trace_off(trace);
+    assert_int_equal(guest_cpu(vcpu)->state.pc, guest.done + 2);
+    assert_true(interruptions > 20);
+    assert_int_equal(sums.insns, 4 + 3 * 2000 + 2); /* RET, SYSCALL */
+    assert_int_equal(vcpu_instructions(vcpu), sums.insns);
+    assert_int_equal(sums.accesses, 2 * 20000 + 7 * 2000 + 1);
+    close_guest();
+}
+
+/* A page that is not there, in the middle of what repeats, and in a frame. */
+GUEST_CODE(fault_repeat, "mov ecx, 100\n rep stosb\n ret\n");
+GUEST_CODE(fault_frame, "mov rbp, rdi\n enter 16, 2\n ret\n");
+GUEST_CODE(fault_load, "nop\n add [rdi], eax\n ret\n");
+
+static void what_faults_is_told_before_and_not_after(void **state)
+{
+    static const struct {
+        const uint8_t *code, *end;
+        unsigned before, after;
+        int from_end; /* of the data */
+    } cases[] = {
+        {fault_repeat, fault_repeat_end, 11, 10, -10},
+        {fault_frame, fault_frame_end, 4, 0, 0x1000},
+        {fault_load, fault_load_end, 2, 0, 0},
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < COUNT(cases); i++) {
+        static const struct engine_options options = {.count = true};
+        struct guest_trace *trace;
+        struct x86_cpu *cpu;
+        unsigned before = 0, after = 0, insns = 0;
+        uint64_t hole;
+
+        guest_open(&guest, &options, ENGINE_PAGE_EXEC);
+        vcpu = guest_cpu_open(&guest, 0);
+        cpu = guest_cpu(vcpu);
+        hole = (uint64_t)(uintptr_t)guest.data + GUEST_DATA_SIZE - GUEST_PAGE;
+        assert_int_equal(mprotect((void *)(uintptr_t)hole, GUEST_PAGE, PROT_NONE), 0); // NOLINT
+        log_text[0] = 0;
+        trace = guest_trace_on("guest_*", note, NULL);
+        code_base = guest_put(&guest, cases[i].code, cases[i].end);
+        guest_prepare(&guest, vcpu, code_base, hole + (uint64_t)cases[i].from_end, 0, 0);
+        assert_int_equal(guest_run(vcpu), VCPU_FAULT);
+        guest_trace_off(trace);
+        assert_int_equal(cpu->state.pc, code_base + (i == 0 ? 5 : i == 1 ? 3 : 1));
+        for (const char *at = log_text; *at; at++) {
+            before += *at == '<';
+            after += *at == '>' && (at == log_text || at[-1] == ';');
+            insns += *at == 'i' && at[1] == ' ';
+        }
+        assert_int_equal(before, cases[i].before);
+        assert_int_equal(after, cases[i].after);
+        assert_int_equal(insns, 2);
+        assert_int_equal(vcpu_instructions(vcpu), 1); /* the other one is not executed */
+        mprotect((void *)(uintptr_t)hole, GUEST_PAGE, PROT_READ | PROT_WRITE); // NOLINT
+        close_guest();
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -332,6 +492,8 @@ int main(void)
         cmocka_unit_test(branches_calls_and_returns_are_told),
         cmocka_unit_test(events_come_in_the_order_of_the_instructions),
         cmocka_unit_test(no_record_is_lost_when_the_buffer_is_full),
+        cmocka_unit_test(an_interrupted_instruction_is_told_once),
+        cmocka_unit_test(what_faults_is_told_before_and_not_after),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -137,6 +137,44 @@ static void computes_the_same_with_all_switches(void **state)
     }
 }
 
+/* --- the last x87 instruction --- */
+
+/* rdi: an operand, rsi: room for an environment; returns where the FLD is. */
+GUEST_CODE(last_x87, "fninit\n 2: fld qword ptr [rdi]\n fnstenv [rsi]\n fstp st(0)\n"
+                     "fldcw [rsi]\n lea rax, [rip+2b]\n ret\n");
+
+static uint64_t guest_pc(void *engine, uint64_t host_pc)
+{
+    return engine_guest_pc(engine, host_pc);
+}
+
+/* AMD's processors forget it when the kernel switches to another thread in between: then again. */
+static void last_x87_instruction_is_the_guests(void **state)
+{
+    struct x86_memory_access memory = x86_direct_memory;
+    struct guest guest;
+    struct vcpu *vcpu;
+    uint32_t *environment;
+    uint64_t pc, fld = 0;
+
+    (void)state;
+    guest_open(&guest, NULL, ENGINE_PAGE_EXEC);
+    vcpu = guest_cpu_open(&guest, 0);
+    memory.opaque = guest.engine;
+    memory.guest_pc = guest_pc;
+    guest_cpu(vcpu)->memory = &memory;
+    environment = (uint32_t *)(void *)(guest.data + 64);
+    pc = GUEST_PUT(&guest, last_x87);
+    for (unsigned i = 0; i < 100 && environment[3] == 0; i++)
+        fld = guest_call(&guest, vcpu, pc, (uint64_t)(uintptr_t)guest.data,
+                         (uint64_t)(uintptr_t)environment, 0);
+    assert_int_equal(environment[3], (uint32_t)fld);
+    assert_int_equal(environment[5], (uint32_t)(uintptr_t)guest.data);
+    assert_int_equal(environment[0] & 0xffff, 0x37f);
+    guest_cpu_close(vcpu);
+    guest_close(&guest);
+}
+
 /* --- counting --- */
 
 /* 3 + 4 * rdi + 1 instructions, and the one at guest.done. */
@@ -1278,6 +1316,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(computes_like_the_real_cpu),
         cmocka_unit_test(computes_the_same_with_all_switches),
+        cmocka_unit_test(last_x87_instruction_is_the_guests),
         cmocka_unit_test(counts_instructions_exactly),
         cmocka_unit_test(targets_collide_in_the_jump_table),
         cmocka_unit_test(calls_through_memory_and_releases_arguments),

@@ -77,6 +77,7 @@ const struct ir_guest x86_guest = {
     .reset = reset,
     .translate = x86_translate,
     .help = help,
+    .accesses = x86_accesses,
     .impossible_pc = x86_impossible_pc,
     .led_there = x86_led_there,
     .syscall = syscall_effects,

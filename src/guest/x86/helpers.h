@@ -8,7 +8,8 @@
  * nothing has changed, memory included: all pages are asked for before the first store.
  *
  * Files: helpers.c (the table, memory, CPUID, flags, time), helpers_fpu.c (XSAVE and its
- * relatives), helpers_segment.c (selectors, bases, far transfers).
+ * relatives), helpers_segment.c (selectors, bases, far transfers); accesses.c (what instructions do
+ * to memory, for who wants to be told).
  */
 #ifndef GUEST_X86_HELPERS_H
 #define GUEST_X86_HELPERS_H
@@ -18,6 +19,7 @@
 #include <stdint.h>
 
 #include "guest/x86/x86.h"
+#include "ir/guest.h"
 
 /* Exception vectors that helpers raise (SDM vol. 3, table 6-1). */
 enum x86_vector {
@@ -87,6 +89,20 @@ uint64_t x86_effective_address(const struct x86_cpu *cpu, const struct x86_insn 
  * given, the bits that a program may change are taken. */
 uint64_t x86_get_rflags(const struct x86_cpu *cpu);
 void x86_set_rflags(struct x86_cpu *cpu, uint64_t rflags);
+
+/* accesses.c, of struct ir_guest. */
+unsigned x86_accesses(const void *config, void *state, const uint8_t *bytes, size_t size,
+                      struct ir_access_at access[IR_ACCESSES_MAX]);
+/* Whether a NATIVE instruction does something else to memory than its operands say: how much, or
+ * where, is known only by the state, or it is more than pieces of an operand. */
+bool x86_accesses_apart(const struct x86_insn *insn);
+
+/* What XSAVE and XRSTOR in all forms access: calls `told` for each run of bytes. */
+typedef void x86_access_fn(void *opaque, uint64_t address, size_t size, bool write);
+void x86_xsave_accesses(struct x86_cpu *cpu, const struct x86_insn *insn, x86_access_fn *told,
+                        void *opaque);
+void x86_xrstor_accesses(struct x86_cpu *cpu, const struct x86_insn *insn, x86_access_fn *told,
+                         void *opaque);
 
 /* --- for helpers */
 

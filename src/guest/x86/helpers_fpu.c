@@ -136,29 +136,43 @@ static bool store_parts(struct x86_cpu *cpu, uint64_t address, const uint8_t *im
 /* SDM vol. 1, 13.7 to 13.10. XSAVE stores what is asked for; XSAVEOPT and XSAVEC leave out what is
  * in its initial configuration. XSAVEC writes the header anew, the others keep bits of components
  * that are not asked for. */
+static bool is_compact(const struct x86_insn *insn)
+{
+    return insn->native.opcode == 0xc7;
+}
+
+/* Makes the image, but for XSTATE_BV; returns the parts of it that are to be stored. `used`: the
+ * components of what is asked for that are in use. */
+static uint64_t make_image(const struct x86_cpu *cpu, const struct x86_insn *insn,
+                           uint8_t image[X86_XSTATE_SIZE], uint64_t *used)
+{
+    bool optimise = (insn->native.reg & 7) == 6;
+    uint64_t rfbm = requested(cpu), xcomp_bv = rfbm | UINT64_C(1) << 63;
+
+    visible_state(cpu, insn->native.w, image);
+    hide_pointers(cpu, image);
+    *used = x86_xstate_in_use(image) & rfbm;
+    if (!is_compact(insn)) {
+        return (optimise ? *used : rfbm) | PART_BV |
+               (rfbm & (X86_XSTATE_SSE | X86_XSTATE_AVX) ? PART_MXCSR : 0);
+    }
+    memcpy(image + X86_XSTATE_HEADER + 8, &xcomp_bv, 8);
+    if (x86_xstate_mxcsr(image) != X86_MXCSR_INIT) {
+        *used |= rfbm & X86_XSTATE_SSE;
+    }
+    return *used | PART_BV | PART_XCOMP_BV | (*used & X86_XSTATE_SSE ? PART_MXCSR : 0);
+}
+
 bool x86_help_xsave(struct x86_cpu *cpu, const struct x86_insn *insn, struct x86_fault *fault)
 {
-    bool compact = insn->native.opcode == 0xc7, optimise = (insn->native.reg & 7) == 6;
+    bool compact = is_compact(insn);
     uint64_t address = x86_effective_address(cpu, insn), rfbm = requested(cpu), bv = 0, used, set;
     uint8_t image[X86_XSTATE_SIZE];
 
     if (!x86_check_area(cpu, insn, address, area_size(rfbm), 64, fault)) {
         return false;
     }
-    visible_state(cpu, insn->native.w, image);
-    hide_pointers(cpu, image);
-    used = x86_xstate_in_use(image) & rfbm;
-    if (compact) {
-        uint64_t xcomp_bv = rfbm | UINT64_C(1) << 63;
-        memcpy(image + X86_XSTATE_HEADER + 8, &xcomp_bv, 8);
-        if (x86_xstate_mxcsr(image) != X86_MXCSR_INIT) {
-            used |= rfbm & X86_XSTATE_SSE;
-        }
-        set = used | PART_BV | PART_XCOMP_BV | (used & X86_XSTATE_SSE ? PART_MXCSR : 0);
-    } else {
-        set = (optimise ? used : rfbm) | PART_BV;
-        set |= rfbm & (X86_XSTATE_SSE | X86_XSTATE_AVX) ? PART_MXCSR : 0;
-    }
+    set = make_image(cpu, insn, image, &used);
     if (!probe_parts(cpu, insn, address, set, fault) ||
         (!compact && !x86_read(cpu, insn, address + X86_XSTATE_HEADER, &bv, sizeof bv, fault))) {
         return false;
@@ -209,6 +223,18 @@ static void narrow_pointers(uint8_t *image)
     memset(image + X86_XSTATE_FDP + 4, 0, 4);
 }
 
+/* What is loaded from an area: components, and PART_MXCSR. */
+static uint64_t loaded(uint64_t rfbm, uint64_t bv, bool compact)
+{
+    uint64_t load = rfbm & bv;
+
+    if ((rfbm & X86_XSTATE_SSE || (!compact && rfbm & X86_XSTATE_AVX)) &&
+        !(compact && !(load & X86_XSTATE_SSE))) {
+        load |= PART_MXCSR;
+    }
+    return load;
+}
+
 bool x86_help_xrstor(struct x86_cpu *cpu, const struct x86_insn *insn, struct x86_fault *fault)
 {
     uint64_t address = x86_effective_address(cpu, insn), rfbm = requested(cpu), load, bv;
@@ -225,14 +251,10 @@ bool x86_help_xrstor(struct x86_cpu *cpu, const struct x86_insn *insn, struct x8
     if (!compact && !x86_read(cpu, insn, address + area_size(rfbm) - 1, &last, 1, fault)) {
         return false;
     }
-    load = rfbm & bv;
+    load = loaded(rfbm, bv, compact);
     memcpy(image, cpu->state.vector, sizeof image);
-    if (rfbm & X86_XSTATE_SSE || (!compact && rfbm & X86_XSTATE_AVX)) {
-        if (compact && !(load & X86_XSTATE_SSE)) {
-            x86_xstate_set_mxcsr(image, X86_MXCSR_INIT);
-        } else {
-            load |= PART_MXCSR;
-        }
+    if (rfbm & X86_XSTATE_SSE && !(load & PART_MXCSR)) {
+        x86_xstate_set_mxcsr(image, X86_MXCSR_INIT);
     }
     if (!load_parts(cpu, insn, address, image, load, fault)) {
         return false;
@@ -252,6 +274,45 @@ bool x86_help_xrstor(struct x86_cpu *cpu, const struct x86_insn *insn, struct x8
     return x86_done(cpu, insn);
 }
 
+static void tell_parts(uint64_t address, uint64_t set, bool write, x86_access_fn *told,
+                       void *opaque)
+{
+    for (size_t i = 0; i < PARTS; i++) {
+        if (parts[i].components & set) {
+            told(opaque, address + parts[i].at, parts[i].size, write);
+        }
+    }
+}
+
+void x86_xsave_accesses(struct x86_cpu *cpu, const struct x86_insn *insn, x86_access_fn *told,
+                        void *opaque)
+{
+    uint64_t address = x86_effective_address(cpu, insn), used, set;
+    uint8_t image[X86_XSTATE_SIZE];
+
+    set = make_image(cpu, insn, image, &used);
+    if (!is_compact(insn)) {
+        told(opaque, address + X86_XSTATE_HEADER, 8, false);
+    }
+    tell_parts(address, set, true, told, opaque);
+}
+
+void x86_xrstor_accesses(struct x86_cpu *cpu, const struct x86_insn *insn, x86_access_fn *told,
+                         void *opaque)
+{
+    uint64_t address = x86_effective_address(cpu, insn), rfbm = requested(cpu), bv;
+    struct x86_fault fault;
+    uint8_t header[64];
+
+    told(opaque, address + X86_XSTATE_HEADER, sizeof header, false);
+    if (!x86_read(cpu, insn, address + X86_XSTATE_HEADER, header, sizeof header, &fault) ||
+        !check_header(cpu, header, &fault)) {
+        return;
+    }
+    memcpy(&bv, header, sizeof bv);
+    tell_parts(address, loaded(rfbm, bv, header[15] >> 7), false, told, opaque);
+}
+
 bool x86_help_fxsave(struct x86_cpu *cpu, const struct x86_insn *insn, struct x86_fault *fault)
 {
     enum { FXSAVE_AREA = 512 };
@@ -265,6 +326,25 @@ bool x86_help_fxsave(struct x86_cpu *cpu, const struct x86_insn *insn, struct x8
     hide_pointers(cpu, image);
     return x86_write_probed(cpu, address, image, X86_XSTATE_FXSAVE_WRITES, fault) &&
            x86_done(cpu, insn);
+}
+
+/* What translated code has kept of the environment (32-bit protected mode): puts back the masks
+ * that keeping it has set, and what XSAVE forgets on AMD's processors. */
+static void take_kept(struct x86_cpu *cpu)
+{
+    const uint32_t *kept = cpu->state.environment;
+    uint64_t here = cpu->state.environment_at, fip;
+    uint8_t *image = cpu->state.vector;
+
+    x86_xstate_set_word(image, X86_XSTATE_FCW, (uint16_t)kept[0]);
+    x86_xstate_settle_x87(image);
+    if (x86_xstate_pointer(image, X86_XSTATE_FIP) == 0 &&
+        x86_xstate_pointer(image, X86_XSTATE_FDP) == 0) {
+        fip = here + (uint64_t)(int64_t)(int32_t)(kept[3] - (uint32_t)here);
+        x86_xstate_set_pointer(image, X86_XSTATE_FIP, kept[3] == 0 ? 0 : fip);
+        x86_xstate_set_word(image, X86_XSTATE_FOP, kept[4] >> 16 & 0x7ff);
+        x86_xstate_set_pointer(image, X86_XSTATE_FDP, kept[5]);
+    }
 }
 
 /* The environment in protected mode (SDM vol. 1, figures 8-9 and 8-11): seven words or doublewords.
@@ -300,6 +380,7 @@ bool x86_help_fnstenv(struct x86_cpu *cpu, const struct x86_insn *insn, struct x
     uint8_t image[X86_XSTATE_SIZE], out[108];
     size_t size;
 
+    take_kept(cpu);
     visible_state(cpu, true, image);
     size = environment(image, words, out);
     for (unsigned i = 0; i < 8 && save; i++) {

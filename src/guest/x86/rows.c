@@ -286,6 +286,7 @@
 #define VEC      ((uint64_t)NATIVE_VECTOR << 32)
 #define X87      ((uint64_t)(NATIVE_X87 | NATIVE_MAY_FAULT) << 32)
 #define SERIAL   ((uint64_t)NATIVE_SERIALIZES_CODE << 32)
+#define SIGNED   ((uint64_t)NATIVE_SIGNED << 32)
 #define WIDE(feature) ((uint64_t)X86_FEATURE_##feature << 48)
 
 /* One row. Operands that are not there are 0. */

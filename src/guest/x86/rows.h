@@ -42,11 +42,11 @@
  * Traits: LOCK may be locked when the destination is memory. REPS a string instruction. D64 the
  * operand size is 64 bits by default in 64-bit mode (66: 16); F64 it is 64 bits always. FALL:
  * without the feature the next fitting row holds. FP: raises SIMD exceptions. FAULT: may raise an
- * exception beside those of memory. SERIAL: ends the block. OTHER: memory as no operand says.
- * COUNT: a shift by an immediate, whose flags follow from the count. NOALIGN, ALIGN: legacy 16-byte
- * memory operands are aligned, VEX ones not, except these. DISTINCT: the three registers must
- * differ. ALLREG: modrm.mod is ignored and modrm.rm a register. WIDE(f): with VEX.L the feature is
- * f.
+ * exception beside those of memory. SERIAL: ends the block. OTHER: memory as no operand says, or
+ * not all of the operand. SIGNED: what is read from memory is sign-extended. COUNT: a shift by an
+ * immediate, whose flags follow from the count. NOALIGN, ALIGN: legacy 16-byte memory operands are
+ * aligned, VEX ones not, except these. DISTINCT: the three registers must differ. ALLREG: modrm.mod
+ * is ignored and modrm.rm a register. WIDE(f): with VEX.L the feature is f.
  */
 #ifndef GUEST_X86_ROWS_H
 #define GUEST_X86_ROWS_H

@@ -8,6 +8,7 @@
  */
 #include "guest/x86/cpuid.h"
 #include "guest/x86/guest.h"
+#include "guest/x86/helpers.h"
 #include "guest/x86/x86.h"
 #include "ir/block.h"
 #include "ir/guest.h"
@@ -71,6 +72,7 @@ static void repeat(struct ir_block *block, const struct x86_insn *insn)
 
     once.prefix &= (uint8_t) ~(NATIVE_F2 | NATIVE_F3);
     once.attributes &= (uint16_t)~NATIVE_REP;
+    block->goes_on = block->begun && block->insn_count == 1;
     op = ir_append(block, IR_ANCHOR);
     op->reg = IR_ANCHOR_AGAIN;
     op->imm = top;
@@ -129,10 +131,14 @@ static void lower_ud(struct ir_block *block, const struct x86_insn *insn)
     undefined(block);
 }
 
-/* INT3 and what is privileged: native, and the block ends, since execution does not go on. */
+/* INT3 and what is privileged: native, and the block ends, since execution does not go on. They
+ * fault before they touch memory. */
 static void lower_trap(struct ir_block *block, const struct x86_insn *insn)
 {
-    native(block, insn);
+    struct native_insn trap = insn->native;
+
+    trap.mem_access = 0;
+    ir_append_native(block, IR_NATIVE, &trap);
     ir_append_jump(block, behind(insn));
 }
 
@@ -288,6 +294,38 @@ static void lower_help(struct ir_block *block, const struct x86_insn *insn)
     ir_append_exit(block, IR_EXIT_HELPER, 0);
 }
 
+/* For who wants to know of each access: it is executed in a block of its own, when the accesses
+ * have been told. */
+static void lower_apart(struct ir_block *block, const struct x86_insn *insn)
+{
+    if (!block->begun || block->insn_count > 1) {
+        ir_append_exit(block, IR_EXIT_ACCESS, 0);
+        return;
+    }
+    block->goes_on = block->told = true;
+    ir_append_native(block, IR_NATIVE, &insn->native);
+    ir_append_exit(block, IR_EXIT_ACCESSED, 0);
+}
+
+/* The environment is kept while the x87 unit still has it: leaving translated code saves its state
+ * by XSAVE, which on AMD's processors forgets the last instruction. */
+static void lower_fnstenv(struct ir_block *block, const struct x86_insn *insn)
+{
+    ir_append(block, IR_KEEP_X87);
+    lower_help(block, insn);
+}
+
+/* FF /3 CALL, FF /5 JMP; all others return. */
+static void lower_far(struct ir_block *block, const struct x86_insn *insn)
+{
+    bool returns = insn->native.opcode != 0xff;
+
+    ir_append_exit(block, IR_EXIT_HELPER,
+                   returns                       ? IR_KIND_RET
+                   : (insn->native.reg & 7) == 3 ? IR_KIND_CALL
+                                                 : IR_KIND_JUMP);
+}
+
 /* FS is the host's own; GS is ours. /0 and /2 are FS, /1 and /3 GS. */
 static void lower_seg_base(struct ir_block *block, const struct x86_insn *insn)
 {
@@ -302,13 +340,13 @@ static lower_fn *const lowering[] = {
     [X86_LOWER_LOOP] = lower_loop,       [X86_LOWER_JMP] = lower_jmp,
     [X86_LOWER_CALL] = lower_call,       [X86_LOWER_JMP_R] = lower_jmp_r,
     [X86_LOWER_CALL_R] = lower_call_r,   [X86_LOWER_RET] = lower_ret,
-    [X86_LOWER_FAR] = lower_help,        [X86_LOWER_IRET] = lower_help,
+    [X86_LOWER_FAR] = lower_far,         [X86_LOWER_IRET] = lower_far,
     [X86_LOWER_SYSCALL] = lower_syscall, [X86_LOWER_SYSENTER] = lower_ud,
     [X86_LOWER_INT] = lower_int,         [X86_LOWER_INT3] = lower_trap,
     [X86_LOWER_UD] = lower_ud,           [X86_LOWER_CPUID] = lower_help,
     [X86_LOWER_XGETBV] = lower_help,     [X86_LOWER_XSAVE] = lower_help,
     [X86_LOWER_XRSTOR] = lower_help,     [X86_LOWER_FXSAVE] = lower_help,
-    [X86_LOWER_FNSTENV] = lower_help,    [X86_LOWER_PUSHF] = lower_help,
+    [X86_LOWER_FNSTENV] = lower_fnstenv, [X86_LOWER_PUSHF] = lower_help,
     [X86_LOWER_POPF] = lower_help,       [X86_LOWER_MOV_TO_SEG] = lower_help,
     [X86_LOWER_MOV_SEG] = lower_help,    [X86_LOWER_SEG_BASE] = lower_seg_base,
     [X86_LOWER_RDTSC] = native,          [X86_LOWER_RANDOM] = native,
@@ -379,7 +417,10 @@ enum ir_translated x86_translate(const void *config, struct ir_block *block, con
             refuse(block, result);
             break;
         }
-        lowering[insn.lowering](block, &insn);
+        if (block->each_access && insn.lowering == X86_LOWER_NATIVE && x86_accesses_apart(&insn))
+            lower_apart(block, &insn);
+        else
+            lowering[insn.lowering](block, &insn);
         if (!block->ended && ((insn.native.attributes & NATIVE_SERIALIZES_CODE) ||
                               (block->ends_at_stores && stores(&insn.native))))
             ir_append_jump(block, behind(&insn));

@@ -37,7 +37,7 @@ void x64_point(struct x64_emit *e, unsigned flags)
     if (code->point_count > code->block[code->block_count].point && point[-1].host == code->size &&
         point[-1].insn == e->insn) {
         /* Nothing has been emitted since: what was said of this place still holds. */
-        flags |= point[-1].flags & IR_POINT_BOUNDARY;
+        flags |= point[-1].flags & (IR_POINT_BOUNDARY | IR_POINT_AGAIN);
         begun = point[-1].begun;
         code->point_count--;
         point--;
@@ -242,6 +242,22 @@ static void indirect_prologue(struct ir_code *code, const struct ir_glue *glue, 
     x64_load_state(code, X64_RCX, X64_REG(X64_RCX));
 }
 
+/* FNSTENV GS:[environment]; MOV of both halves of where this is. FNSTENV masks all exceptions; who
+ * reads what it stored takes that back. */
+static void keep_x87(struct ir_code *code)
+{
+    static const uint8_t fnstenv[] = {0x65, 0xd9, 0x34, 0x25}, mov[] = {0x65, 0xc7, 0x04, 0x25};
+    uint64_t here = x64_here(code);
+
+    x64_bytes(code, fnstenv, sizeof(fnstenv));
+    x64_u32(code, X64_STATE(environment));
+    for (unsigned half = 0; half < 2; half++) {
+        x64_bytes(code, mov, sizeof(mov));
+        x64_u32(code, X64_STATE(environment_at) + 4 * half);
+        x64_u32(code, (uint32_t)(here >> 32 * half));
+    }
+}
+
 /* Returns how many operations behind it are done with. */
 static unsigned emit_op(struct x64_emit *e, unsigned index)
 {
@@ -262,9 +278,10 @@ static unsigned emit_op(struct x64_emit *e, unsigned index)
     case IR_JUMP_LOOP: emit_jump_loop(e, op, index + 1); return op->reg;
     case IR_ANCHOR: /* an instruction that repeats may be interrupted between two times */
         e->anchor[op->imm] = (uint32_t)e->code->size;
-        x64_point(e, op->reg == IR_ANCHOR_AGAIN ? IR_POINT_BOUNDARY : 0);
+        x64_point(e, op->reg == IR_ANCHOR_AGAIN ? IR_POINT_BOUNDARY | IR_POINT_AGAIN : 0);
         break;
     case IR_ANCHOR_JUMP: emit_anchor_jump(e, op); break;
+    case IR_KEEP_X87: keep_x87(e->code); break;
     case IR_EXIT:
         x64_run_leave(e);
         x64_leave(e, x64_site(e, op->reg, op->imm));

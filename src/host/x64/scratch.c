@@ -488,11 +488,13 @@ static void memory(struct region *r, const struct ir_op *op, bool store)
 }
 
 /* The offset of one of an instruction's accesses into `to`. */
-static void access_offset(struct ir_code *code, unsigned to, unsigned other,
+static void access_offset(struct x64_emit *e, unsigned to, unsigned other,
                           const struct native_insn *native, enum ir_access access)
 {
     static const uint8_t movzx_al[] = {0xb6};
+    struct ir_code *code = e->code;
     unsigned size = native->mem_size;
+    bool stack = access == IR_ACCESS_PUSH || access == IR_ACCESS_POP || access == IR_ACCESS_FRAME;
 
     switch (access) {
     case IR_ACCESS_OPERAND: effective_address(code, to, native); break;
@@ -509,6 +511,8 @@ static void access_offset(struct ir_code *code, unsigned to, unsigned other,
         x64_lea_sum(code, to, X64_RBX, other);
         break;
     }
+    if ((native->prefix & NATIVE_67) && !stack && access != IR_ACCESS_OPERAND)
+        cut(e, to);
 }
 
 /* Whether the segment of the operand applies to the access: not to the stack and the destination of
@@ -548,7 +552,7 @@ void x64_linear_address(struct x64_emit *e, const struct native_insn *native, en
         x64_borrow(e, other);
         x64_point(e, 0);
     }
-    access_offset(e->code, to, other, native, access);
+    access_offset(e, to, other, native, access);
     if (segment)
         add_segment(e->code, native->segment, to, other);
     if (e->saved != before)
@@ -673,7 +677,11 @@ static void stream_memory(struct region *r, const struct ir_op *op)
             load.map = NATIVE_MAP_0F;
             load.opcode = size == 1 ? 0xb6 : 0xb7;
         }
+        if (op->cond)
+            x64_point(r->e, IR_POINT_PEEK);
         x64_encode(code, &load);
+        if (op->cond)
+            x64_point(r->e, 0);
         stream_word(r, r->reg[0]);
     }
     r->in_first = NO_VALUE;
@@ -793,6 +801,13 @@ static void put(struct region *r, const struct ir_op *op)
         x64_move(r->e->code, op->reg, r->reg[0]);
 }
 
+static void address(struct region *r, const struct ir_op *op)
+{
+    x64_linear_address(r->e, &r->block->native[op->native], op->reg, r->reg[0]);
+    if (op->imm != 0)
+        x64_lea(r->e->code, r->reg[0], r->reg[0], (int32_t)op->imm);
+}
+
 static void one(struct region *r, const struct ir_op *op)
 {
     struct ir_code *code = r->e->code;
@@ -814,7 +829,7 @@ static void one(struct region *r, const struct ir_op *op)
         x64_store_state(code, (uint32_t)op->imm, r->reg[0]);
         break;
     case IR_ADDRESS:
-        x64_linear_address(r->e, &r->block->native[op->native], op->reg, r->reg[0]);
+        address(r, op);
         value_out(r, op);
         break;
     case IR_LOAD: memory(r, op, false); break;
@@ -863,7 +878,7 @@ static void one(struct region *r, const struct ir_op *op)
         stream_word(r, r->reg[0]);
         break;
     case IR_STREAM_ADDRESS:
-        x64_linear_address(r->e, &r->block->native[op->native], op->reg, r->reg[0]);
+        address(r, op);
         r->in_first = NO_VALUE;
         stream_word(r, r->reg[0]);
         break;

@@ -106,6 +106,8 @@ void x64_run_op(struct x64_emit *e, const struct ir_op *op)
     case IR_STREAM_ADDRESS:
         take(e, native->gpr_read);
         x64_linear_address(e, native, op->reg, e->run.value);
+        if (op->imm != 0)
+            x64_lea(e->code, e->run.value, e->run.value, (int32_t)op->imm);
         word(e, e->run.value);
         give(e);
         break;
