@@ -135,6 +135,8 @@ static bool copy_bytes(int fd, const uint8_t *from, size_t size)
 void engine_fork_prepare(struct engine *engine)
 {
     pthread_mutex_lock(&engine->lock);
+    for (struct vcpu *vcpu = engine->vcpus; vcpu; vcpu = vcpu->next)
+        drain_wait(vcpu);
     engine->fork_memfd = new_memfd(engine->cache_size);
     if (engine->fork_memfd >= 0 && !copy_bytes(engine->fork_memfd, engine->write, engine->used)) {
         close(engine->fork_memfd);
@@ -169,6 +171,7 @@ void engine_fork_child(struct engine *engine, struct vcpu *self)
     void *view[2];
 
     forget_others(engine, self);
+    drain_fork_child(engine, self);
     engine->memfd = copied ? engine->fork_memfd : new_memfd(engine->cache_size);
     engine->fork_memfd = -1;
     view[0] = mmap(engine->write, engine->cache_size, PROT_READ | PROT_WRITE,

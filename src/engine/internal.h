@@ -61,6 +61,24 @@ struct count_slot {
     uint8_t kinds; /* set of 1 << enum counted */
 };
 
+/* A stream buffer; see drain.c. */
+struct stream_buffer {
+    uint64_t *words;
+    const uint64_t *end; /* of what was handed over */
+    struct stream_buffer *next;
+    enum stream_use use;
+    uint32_t busy; /* handed over, and not yet drained */
+    uint32_t turn; /* goes up each time that it is handed over */
+};
+
+struct drain {
+    pthread_t thread;
+    pid_t process;              /* whose it is */
+    uint32_t runs, ends;        /* the thread is there; it shall end */
+    uint32_t sleeps;            /* what it sleeps on */
+    struct stream_buffer *full; /* handed over, the last one first */
+};
+
 /* In the number of a probe set: blocks of one instruction, for a guest that single-steps. */
 #define SET_STEP 0x80000000u
 
@@ -157,6 +175,7 @@ struct engine {
     /* probes.c */
     struct engine *next; /* of the process's engines */
     struct probe_site *probe_site;
+    uint32_t *probe_run_info; /* by the first site of a run: the sum of info of its accesses */
     uint32_t probe_site_count;
     uint32_t set_count, wanted_set;
     uint32_t set_mask[PROBE_SETS_MAX];
@@ -175,6 +194,7 @@ struct engine {
     uint32_t left_code;  /* changes whenever a vCPU comes out: what a waiting thread sleeps on */
     uint64_t dead_instructions; /* executed by vCPUs that are gone */
 
+    struct drain drain;
     struct engine_counts counts;
 };
 
@@ -191,11 +211,14 @@ struct vcpu {
     uint32_t interrupt;
     bool stepping; /* single steps to the next boundary */
     bool fault_pending;
-    uint64_t generation;             /* of the blocks when this one was looked up */
-    struct site left;                /* the site that translated code left at */
-    uint64_t left_pc, left_next;     /* its instruction, and the one behind */
-    uint32_t set;                    /* probe set */
-    uint64_t *stream;                /* its stream buffer */
+    uint64_t generation;         /* of the blocks when this one was looked up */
+    struct site left;            /* the site that translated code left at */
+    uint64_t left_pc, left_next; /* its instruction, and the one behind */
+    uint32_t set;                /* probe set */
+    uint32_t looked_set;         /* drain_begin() has seen it, +1 */
+    uint64_t *stream;            /* the stream buffer that is being filled */
+    struct stream_buffer buffer[STREAM_BUFFERS];
+    unsigned filling;
     uint64_t *count;                 /* executions of blocks, by slot */
     uint64_t counted[COUNTED_KINDS]; /* by blocks that are no more, and corrections */
     uint64_t reported[COUNTED_KINDS];
@@ -273,6 +296,21 @@ void counts_reset(struct engine *engine);
 void counts_report(struct vcpu *vcpu);
 /* A block was left before its instruction `insn`; `started`: that one had begun. */
 void counts_correct(struct vcpu *vcpu, const struct block *block, unsigned insn, bool started);
+
+/* --- drain.c --- */
+
+/* Starts the thread if the vCPU's set has use for it. Its thread, outside translated code. */
+void drain_begin(struct vcpu *vcpu);
+/* Hands the full buffer over and takes the next; false: the vCPU has to drain it itself. The vCPU's
+ * thread. Async-signal-safe. */
+bool drain_hand_over(struct vcpu *vcpu, enum stream_use use);
+/* Returns when all that the vCPU had handed over before is drained. Any thread, with the lock held
+ * where the vCPU is not its own. */
+void drain_wait(struct vcpu *vcpu);
+/* Ends the thread. */
+void drain_end(struct engine *engine);
+/* The thread has not come along. */
+void drain_fork_child(struct engine *engine, struct vcpu *self);
 
 /* Whether blocks are linked: not with -d nochain, nor while the guest single-steps. */
 bool vcpu_chains(const struct vcpu *vcpu);

@@ -36,6 +36,8 @@ struct arrival {
 void engine_flush(struct engine *engine)
 {
     pthread_mutex_lock(&engine->lock);
+    for (struct vcpu *vcpu = engine->vcpus; vcpu; vcpu = vcpu->next)
+        drain_wait(vcpu); /* sites are numbered anew */
     blocks_reset(engine);
     engine->counts.flushes++;
     __atomic_fetch_add(&engine->generation, 1, __ATOMIC_SEQ_CST);
@@ -389,6 +391,8 @@ enum vcpu_event vcpu_run(struct vcpu *vcpu)
         set = wanted_set(vcpu);
         if (set != vcpu->set)
             take_up_set(vcpu, set, &arrival);
+        if (vcpu->looked_set != vcpu->set + 1)
+            drain_begin(vcpu);
         block = find_or_make(vcpu, &arrival);
         if (!block) {
             blame_branch(vcpu, &arrival);

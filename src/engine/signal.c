@@ -94,7 +94,7 @@ static enum engine_signal fault(struct vcpu *vcpu, int signal, const siginfo_t *
         return ENGINE_SIGNAL_HOST;
     if (signal == SIGSEGV && (point.flags & IR_POINT_STREAM) &&
         stream_guards(vcpu, (uint64_t)(uintptr_t)info->si_addr)) {
-        stream_flush(vcpu);
+        stream_full(vcpu);
         engine->host->context_go(ucontext, block->base + point.host);
         return ENGINE_SIGNAL_TAKEN;
     }

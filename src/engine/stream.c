@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The stream buffer of a vCPU, and from its records to events.
+ * The stream buffers of a vCPU, and from their records to events, or to sums.
  */
 #include <string.h>
 #include <sys/mman.h>
@@ -17,20 +17,24 @@ enum {
 
 bool stream_new(struct vcpu *vcpu)
 {
-    uint8_t *memory = mmap(NULL, STREAM_BYTES + GUARD, PROT_READ | PROT_WRITE,
+    const size_t each = STREAM_BYTES + GUARD;
+    uint8_t *memory = mmap(NULL, STREAM_BUFFERS * each, PROT_READ | PROT_WRITE,
                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
     if (memory == MAP_FAILED)
         return false;
-    mprotect(memory + STREAM_BYTES, GUARD, PROT_NONE);
-    vcpu->stream = (uint64_t *)(void *)memory;
+    for (unsigned i = 0; i < STREAM_BUFFERS; i++) {
+        mprotect(memory + i * each + STREAM_BYTES, GUARD, PROT_NONE);
+        vcpu->buffer[i].words = (uint64_t *)(void *)(memory + i * each);
+    }
+    vcpu->stream = vcpu->buffer[0].words;
     vcpu->state->stream = vcpu->stream;
     return true;
 }
 
 void stream_free(struct vcpu *vcpu)
 {
-    munmap(vcpu->stream, STREAM_BYTES + GUARD);
+    munmap(vcpu->buffer[0].words, STREAM_BUFFERS * (size_t)(STREAM_BYTES + GUARD));
 }
 
 bool stream_guards(const struct vcpu *vcpu, uint64_t address)
@@ -76,32 +80,202 @@ void stream_cut(struct vcpu *vcpu, const struct block *block, const struct ir_po
 {
     if (point->records == 0)
         return;
-    *vcpu->state->stream = IR_STREAM_HEADER(block->run_first, point->records);
+    *vcpu->state->stream = IR_STREAM_CUT(block->run_first, point->words - 1u, point->records);
     vcpu->state->stream += point->words;
 }
 
-void stream_flush(struct vcpu *vcpu)
+/* --- a header --- */
+
+static uint32_t first_of(uint64_t header)
 {
-    const uint64_t *word = vcpu->stream;
-    const uint64_t *end = vcpu->state->stream;
+    return header & (PROBE_SITES_MAX - 1);
+}
+
+static unsigned words_of(uint64_t header)
+{
+    return header >> PROBE_SITE_BITS & IR_STREAM_WORDS_MAX;
+}
+
+static bool is_cut(uint64_t header)
+{
+    return (int64_t)header >= 0;
+}
+
+/* Records of a run that was left before its end. */
+static unsigned cut_of(uint64_t header)
+{
+    return (unsigned)(header >> 32);
+}
+
+/* --- sums --- */
+
+static void count_records(const struct probe_site *site, unsigned records, struct probe_sums *sums)
+{
+    for (; records > 0; records--, site++)
+        sums->count[site->probe]++;
+}
+
+static void count_words(const struct engine *engine, const uint64_t *word, const uint64_t *end,
+                        struct probe_sums *sums)
+{
+    while (word < end) {
+        const struct probe_site *site = &engine->probe_site[first_of(*word)];
+
+        if (is_cut(*word))
+            count_records(site, cut_of(*word), sums);
+        else
+            for (unsigned i = 0; i < PROBE_COUNT; i++)
+                sums->count[i] += site->run_count[i];
+        word += 1 + words_of(*word);
+    }
+}
+
+/* Each of its records has one word. A wrong guess (see below) may take anything for a header. */
+static uint64_t cut_info(const struct engine *engine, uint64_t header)
+{
+    uint32_t first = first_of(header), end = first + words_of(header);
+    uint64_t info = 0;
+
+    for (uint32_t i = first; i < end && i < PROBE_SITES_MAX; i++)
+        info += engine->probe_site[i].info;
+    return info;
+}
+
+/* Addresses only: what is not a header is one. So all words are added up, and the headers are taken
+ * off again, which need not be told from addresses then.
+ *
+ * Where the next header is says this one, so a walk from header to header waits for each. Several
+ * walks go on at a time, from several places: a place is guessed, a word that looks like a header,
+ * and right if the walk before it ends there. If it does not, that one goes on. */
+struct walk {
+    const uint64_t *word, *begin, *end;
+    uint64_t headers, info, count;
+};
+
+enum { WALKS = 4 };
+
+static inline void step(const struct engine *engine, struct walk *walk)
+{
+    uint64_t header = *walk->word;
+
+    if (__builtin_expect(is_cut(header), 0))
+        walk->info += cut_info(engine, header);
+    else
+        walk->info += __atomic_load_n(&engine->probe_run_info[first_of(header)], __ATOMIC_RELAXED);
+    walk->headers += header;
+    walk->count++;
+    walk->word += 1 + words_of(header);
+}
+
+static const uint64_t *guess_header(const uint64_t *word, const uint64_t *end)
+{
+    while (word < end && *word < IR_STREAM_HEADER(0, 0))
+        word++;
+    return word;
+}
+
+/* All walks to their ends, or behind. */
+static void go(const struct engine *engine, struct walk walk[WALKS])
+{
+    struct walk a = walk[0], b = walk[1], c = walk[2], d = walk[3];
+
+    while (a.word < a.end && b.word < b.end && c.word < c.end && d.word < d.end) {
+        step(engine, &a);
+        step(engine, &b);
+        step(engine, &c);
+        step(engine, &d);
+    }
+    walk[0] = a, walk[1] = b, walk[2] = c, walk[3] = d;
+    for (unsigned i = 0; i < WALKS; i++)
+        while (walk[i].word < walk[i].end)
+            step(engine, &walk[i]);
+}
+
+static uint64_t add_words(const uint64_t *word, size_t count)
+{
+    uint64_t sum[4] = {0};
+    size_t i = 0;
+
+    for (; i + 4 <= count; i += 4) {
+        sum[0] += word[i];
+        sum[1] += word[i + 1];
+        sum[2] += word[i + 2];
+        sum[3] += word[i + 3];
+    }
+    for (; i < count; i++)
+        sum[0] += word[i];
+    return sum[0] + sum[1] + sum[2] + sum[3];
+}
+
+static void add_addresses(const struct engine *engine, const uint64_t *word, const uint64_t *end,
+                          struct probe_sums *sums)
+{
+    const size_t count = (size_t)(end - word);
+    struct walk walk[WALKS] = {{0}};
+    const uint64_t *reached = word;
+
+    sums->address += add_words(word, count);
+    sums->count[PROBE_MEM_BEFORE] += count;
+    walk[0].begin = word;
+    for (unsigned i = 1; i < WALKS; i++)
+        walk[i].begin = guess_header(word + count / WALKS * i, end);
+    for (unsigned i = 0; i < WALKS; i++) {
+        walk[i].word = walk[i].begin;
+        walk[i].end = i + 1 < WALKS ? walk[i + 1].begin : end;
+    }
+    go(engine, walk);
+    for (unsigned i = 0; i < WALKS; i++) {
+        if (walk[i].begin != reached) { /* a wrong guess */
+            walk[i] = (struct walk){.word = reached, .end = walk[i].end};
+            while (walk[i].word < walk[i].end)
+                step(engine, &walk[i]);
+        }
+        reached = walk[i].word;
+        sums->address -= walk[i].headers;
+        sums->info += walk[i].info;
+        sums->count[PROBE_MEM_BEFORE] -= walk[i].count;
+    }
+}
+
+enum stream_use stream_use(const struct vcpu *vcpu)
+{
+    const struct engine *engine = vcpu->engine;
+    uint32_t set = vcpu->set & ~SET_STEP;
+    uint32_t mask = engine->set_mask[set] & ~engine->set_counted[set];
+
+    if (mask == 1u << PROBE_MEM_BEFORE && probes_only_summed(mask))
+        return STREAM_ADDRESSES;
+    return mask & ~probes_only_counted() ? STREAM_EVENTS : STREAM_COUNTS;
+}
+
+void stream_sum(const struct engine *engine, enum stream_use use, const uint64_t *word,
+                const uint64_t *end)
+{
+    struct probe_sums sums = {0};
+
+    if (use == STREAM_ADDRESSES)
+        add_addresses(engine, word, end, &sums);
+    else
+        count_words(engine, word, end, &sums);
+    probes_add(&sums);
+}
+
+/* --- events --- */
+
+static void fire_all(const struct engine *engine, const uint64_t *word, const uint64_t *end)
+{
     uint32_t counted = probes_only_counted();
-    bool all_counted = (vcpu->engine->set_mask[vcpu->set & ~SET_STEP] & ~counted) == 0;
-    uint64_t count[PROBE_COUNT] = {0};
+    struct probe_sums sums = {0};
     unsigned n = 0;
 
     while (word < end) {
-        const struct probe_site *site = &vcpu->engine->probe_site[*word & (PROBE_SITES_MAX - 1)];
-        uint64_t records = *word++ >> PROBE_SITE_BITS;
+        uint64_t header = *word++;
+        const struct probe_site *site = &engine->probe_site[first_of(header)];
+        unsigned records = is_cut(header) ? cut_of(header) : site->run_records;
 
-        if (all_counted && records == site->run_records && records > 0) {
-            for (unsigned i = 0; i < PROBE_COUNT; i++)
-                count[i] += site->run_count[i];
-            word += site->run_words;
-            continue;
-        }
         for (; records > 0; records--, site++) {
             if (counted >> site->probe & 1) {
-                count[site->probe]++;
+                sums.count[site->probe]++;
                 word += site->words;
                 continue;
             }
@@ -113,6 +287,24 @@ void stream_flush(struct vcpu *vcpu)
         }
     }
     trace_batch_time = 0;
-    probes_count(count);
+    probes_add(&sums);
+}
+
+void stream_flush(struct vcpu *vcpu)
+{
+    enum stream_use use = stream_use(vcpu);
+
+    if (use == STREAM_EVENTS)
+        fire_all(vcpu->engine, vcpu->stream, vcpu->state->stream);
+    else
+        stream_sum(vcpu->engine, use, vcpu->stream, vcpu->state->stream);
     vcpu->state->stream = vcpu->stream;
+}
+
+void stream_full(struct vcpu *vcpu)
+{
+    enum stream_use use = stream_use(vcpu);
+
+    if (use == STREAM_EVENTS || !drain_hand_over(vcpu, use))
+        stream_flush(vcpu);
 }

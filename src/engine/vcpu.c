@@ -40,6 +40,7 @@ struct engine *engine_new(const struct engine_config *config, struct error *err)
     engine->guest = config->guest;
     engine->host = config->host;
     engine->options = config->options;
+    engine->drain.process = getpid();
     if (engine->options.one_instruction)
         engine->options.block_limit = 1;
     if (engine->options.block_limit == 0 || engine->options.block_limit > IR_BLOCK_INSNS)
@@ -82,6 +83,7 @@ fail:
 
 void engine_free(struct engine *engine)
 {
+    drain_end(engine);
     probes_free(engine);
     munmap(engine->waiting, sizeof(*engine->waiting) << ENGINE_HASH_BITS);
     munmap(engine->hash, sizeof(*engine->hash) << ENGINE_HASH_BITS);
@@ -150,6 +152,7 @@ void vcpu_free(struct vcpu *vcpu)
     struct engine *engine = vcpu->engine;
 
     stream_flush(vcpu);
+    drain_wait(vcpu);
     trace_guest_cpu_exit(vcpu->number);
     pthread_mutex_lock(&engine->lock);
     for (struct vcpu **at = &engine->vcpus; *at; at = &(*at)->next) {

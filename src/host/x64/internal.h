@@ -106,6 +106,7 @@ struct x64_run {
     bool kept; /* pointer and value are borrowed for the whole block */
     uint8_t pointer, value;
     uint32_t first;   /* site */
+    uint16_t total;   /* records of the whole run */
     uint16_t records; /* so far */
     uint16_t words;   /* so far, the header too */
 };
