@@ -301,9 +301,6 @@ static void plant_head(struct ir_block *ir, const struct ir_op *op, unsigned cou
 static void plant(struct engine *engine, struct ir_block *ir, const struct source *source,
                   uint32_t set)
 {
-    struct ir_op head[2];
-    unsigned count = 0;
-
     unsigned kinds = probes_counted(engine, set & ~SET_STEP);
 
     if (engine->options.count)
@@ -313,16 +310,8 @@ static void plant(struct engine *engine, struct ir_block *ir, const struct sourc
     probes_plant(engine, ir, set & ~SET_STEP);
     if (source->checked || engine->options.self_check) {
         ir->source = engine->source;
-        head[count++] = (struct ir_op){.op = IR_CHECK_CODE, .size = 8};
+        plant_head(ir, &(struct ir_op){.op = IR_CHECK_CODE, .size = 8}, 1);
     }
-    if (kinds) {
-        head[count++] = (struct ir_op){.op = IR_COUNT,
-                                       .size = 8,
-                                       .reg = count_slot_new(engine, ir->insn_count, kinds),
-                                       .imm = 1};
-    }
-    if (count > 0)
-        plant_head(ir, head, count);
 }
 
 /* Translates and emits the block at pc. False: there is nothing to execute there. */
@@ -359,6 +348,7 @@ static bool emit_block(struct vcpu *vcpu, uint64_t pc, bool indirect, unsigned l
     }
     plant(engine, ir, &source, vcpu->set);
     ir_liveness(ir, engine->options.no_liveness);
+    count_plant(engine, ir);
     if (log_item_on(LOG_OP))
         log_ir(ir);
     last = &ir->op[ir->op_count - 1];
@@ -416,6 +406,7 @@ static struct block *record_block(struct engine *engine, unsigned index, uint32_
         .points = entry->points,
         .set = set,
         .counted = engine->group_counted[index],
+        .count_at = engine->group_count_at[index],
         .run_first = engine->group_run[index],
         .bytes = (uint16_t)bytes,
         .insns = (uint8_t)insn_count,

@@ -97,6 +97,7 @@ struct block {
     uint32_t incoming;  /* first site that is linked to it, +1; 0: none */
     uint32_t set;       /* number of the probe set it was made for */
     uint8_t counted;    /* set of 1 << enum counted */
+    uint8_t count_at;   /* instruction before which that is done, or behind the last */
     uint32_t run_first; /* site of its run of stream records */
     uint16_t bytes;
     uint8_t insns;
@@ -169,6 +170,7 @@ struct engine {
     struct ir_code *code;
     uint64_t group_pc[IR_GROUP_BLOCKS];
     uint8_t group_counted[IR_GROUP_BLOCKS];
+    uint8_t group_count_at[IR_GROUP_BLOCKS];
     uint32_t group_run[IR_GROUP_BLOCKS];
     uint8_t source[SOURCE_BYTES]; /* guest bytes of the block that is being made */
 
@@ -282,8 +284,9 @@ void fetch_fault(struct vcpu *vcpu, uint64_t address);
 
 /* --- count.c --- */
 
-/* A slot for a block; its offset from the state block. Lock held. */
-uint32_t count_slot_new(struct engine *engine, unsigned insns, unsigned kinds);
+/* Counts executions of the block that is being made, where group_counted says that it is wanted:
+ * with a slot of its own, in the place where that costs least. Behind ir_liveness(). Lock held. */
+void count_plant(struct engine *engine, struct ir_block *ir);
 /* All that a vCPU has counted, by enum counted. */
 void vcpu_counts(const struct vcpu *vcpu, uint64_t sum[COUNTED_KINDS]);
 /* What vcpu_instructions() tells. Lock held. */

@@ -103,7 +103,8 @@ static enum engine_signal fault(struct vcpu *vcpu, int signal, const siginfo_t *
     engine->host->context_recover(ucontext, vcpu->state, &point);
     stream_cut(vcpu, block, &point);
     vcpu->state->pc = block->pc + block->insn[point.insn + (behind ? 1 : 0)];
-    counts_correct(vcpu, block, point.insn + (behind ? 1u : 0), !behind);
+    if (!(point.flags & IR_POINT_FETCH)) /* else the block has not begun */
+        counts_correct(vcpu, block, point.insn + (behind ? 1u : 0), !behind);
     vcpu->fault = (struct vcpu_fault){
         .signal = signal,
         .code = info->si_code,
