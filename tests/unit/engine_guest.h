@@ -91,7 +91,9 @@ noreturn void guest_die(const char *format, ...) __attribute__((format(printf, 1
 struct guest_trace;
 typedef void guest_event_fn(void *opaque, const char *name, const uint64_t *values);
 struct guest_trace *guest_trace_on(const char *pattern, guest_event_fn *event, void *opaque);
-/* Switches the events off that match. */
+/* Gives them to a writer of vitrine-user, which has its own file. */
+struct guest_trace *guest_trace_to(const char *pattern, const char *writer, const char *file);
+/* Closes what was written, and switches the events off that match. */
 void guest_trace_off(struct guest_trace *trace);
 
 #endif
