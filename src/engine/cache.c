@@ -135,8 +135,7 @@ static bool copy_bytes(int fd, const uint8_t *from, size_t size)
 void engine_fork_prepare(struct engine *engine)
 {
     pthread_mutex_lock(&engine->lock);
-    for (struct vcpu *vcpu = engine->vcpus; vcpu; vcpu = vcpu->next)
-        drain_wait(vcpu);
+    drain_wait(engine);
     engine->fork_memfd = new_memfd(engine->cache_size);
     if (engine->fork_memfd >= 0 && !copy_bytes(engine->fork_memfd, engine->write, engine->used)) {
         close(engine->fork_memfd);

@@ -61,15 +61,23 @@ struct count_slot {
     uint8_t kinds; /* set of 1 << enum counted */
 };
 
-/* A stream buffer; see drain.c. */
+/* A large stream buffer; see drain.c. */
 struct stream_buffer {
     uint64_t *words;
     const uint64_t *end; /* of what was handed over */
     struct stream_buffer *next;
     enum stream_use use;
-    uint32_t busy; /* handed over, and not yet drained */
-    uint32_t turn; /* goes up each time that it is handed over */
+    uint32_t state; /* DRAIN_FREE, ... */
+    uint32_t turn;  /* goes up each time that it is handed over */
 };
+
+enum {
+    DRAIN_BUFFERS = 4,
+    DRAIN_BYTES = 16 << 20,
+};
+
+/* Of a stream buffer. */
+enum { DRAIN_FREE, DRAIN_FILLED, DRAIN_HANDED_OVER };
 
 struct drain {
     pthread_t thread;
@@ -77,6 +85,7 @@ struct drain {
     uint32_t runs, ends;        /* the thread is there; it shall end */
     uint32_t sleeps;            /* what it sleeps on */
     struct stream_buffer *full; /* handed over, the last one first */
+    struct stream_buffer buffer[DRAIN_BUFFERS];
 };
 
 /* In the number of a probe set: blocks of one instruction, for a guest that single-steps. */
@@ -213,14 +222,14 @@ struct vcpu {
     uint32_t interrupt;
     bool stepping; /* single steps to the next boundary */
     bool fault_pending;
-    uint64_t generation;         /* of the blocks when this one was looked up */
-    struct site left;            /* the site that translated code left at */
-    uint64_t left_pc, left_next; /* its instruction, and the one behind */
-    uint32_t set;                /* probe set */
-    uint32_t looked_set;         /* drain_begin() has seen it, +1 */
-    uint64_t *stream;            /* the stream buffer that is being filled */
-    struct stream_buffer buffer[STREAM_BUFFERS];
-    unsigned filling;
+    uint64_t generation;             /* of the blocks when this one was looked up */
+    struct site left;                /* the site that translated code left at */
+    uint64_t left_pc, left_next;     /* its instruction, and the one behind */
+    uint32_t set;                    /* probe set */
+    uint32_t looked_set;             /* drain_begin() has seen it, +1 */
+    uint64_t *stream;                /* the stream buffer that is being filled */
+    uint64_t *own_stream;            /* its own buffer, where that is none of the engine's */
+    struct stream_buffer *large;     /* the engine's, or NULL */
     uint64_t *count;                 /* executions of blocks, by slot */
     uint64_t counted[COUNTED_KINDS]; /* by blocks that are no more, and corrections */
     uint64_t reported[COUNTED_KINDS];
@@ -304,12 +313,12 @@ void counts_correct(struct vcpu *vcpu, const struct block *block, unsigned insn,
 
 /* Starts the thread if the vCPU's set has use for it. Its thread, outside translated code. */
 void drain_begin(struct vcpu *vcpu);
-/* Hands the full buffer over and takes the next; false: the vCPU has to drain it itself. The vCPU's
- * thread. Async-signal-safe. */
-bool drain_hand_over(struct vcpu *vcpu, enum stream_use use);
-/* Returns when all that the vCPU had handed over before is drained. Any thread, with the lock held
- * where the vCPU is not its own. */
-void drain_wait(struct vcpu *vcpu);
+/* Takes a large buffer if one is free: vcpu->large. The vCPU's thread. Async-signal-safe. */
+void drain_take(struct vcpu *vcpu);
+/* Hands vcpu->large over, or, where its records have become events, gives it back. The same. */
+void drain_hand_over(struct vcpu *vcpu, enum stream_use use);
+/* Returns when all that was handed over before is drained. Any thread. */
+void drain_wait(struct engine *engine);
 /* Ends the thread. */
 void drain_end(struct engine *engine);
 /* The thread has not come along. */

@@ -165,11 +165,10 @@ static void collect_counts(void)
 {
     pthread_mutex_lock(&engines.lock);
     for (struct engine *engine = engines.first; engine; engine = engine->next) {
+        drain_wait(engine);
         pthread_mutex_lock(&engine->lock);
-        for (struct vcpu *vcpu = engine->vcpus; vcpu; vcpu = vcpu->next) {
-            drain_wait(vcpu);
+        for (struct vcpu *vcpu = engine->vcpus; vcpu; vcpu = vcpu->next)
             counts_report(vcpu);
-        }
         pthread_mutex_unlock(&engine->lock);
     }
     pthread_mutex_unlock(&engines.lock);

@@ -24,8 +24,8 @@
  * if there is no room. The handler of the fault empties the buffer (firing probes is
  * async-signal-safe), and the store is made again.
  *
- * Where all who listen only count records, or add up their arguments, the handler hands the full
- * buffer to another thread instead (drain.c), and the vCPU goes on with its next one.
+ * Where all who listen only count records, or add up their arguments, another thread can do that:
+ * the vCPU then fills large buffers that it hands over (drain.c).
  */
 #ifndef ENGINE_PROBES_H
 #define ENGINE_PROBES_H
@@ -57,7 +57,7 @@ enum guest_probe {
 
 enum {
     STREAM_BYTES = 256 << 10,
-    STREAM_BUFFERS = 4, /* of a vCPU: one is filled, others are being drained */
+    STREAM_GUARD = 256 << 10, /* behind it, as long as what a block can write: see STREAM_OPEN */
     PROBE_SITE_BITS = 20,
     PROBE_SITES_MAX = 1 << PROBE_SITE_BITS,
     PROBE_SETS_MAX = 4096,
@@ -112,13 +112,13 @@ struct probe_sums {
 };
 void probes_add(const struct probe_sums *sums);
 
-/* The stream buffers of a vCPU; false: no memory. */
+/* The stream buffer of a vCPU; false: no memory. */
 bool stream_new(struct vcpu *vcpu);
 void stream_free(struct vcpu *vcpu);
-/* Hands what is in the buffer to the listeners and empties it. The vCPU's thread, outside
- * translated code or in the handler of a fault in it. */
+/* Hands what is in the buffer to the listeners, or to the thread that drains, and empties it. The
+ * vCPU's thread, outside translated code or in the handler of a fault in it. */
 void stream_flush(struct vcpu *vcpu);
-/* The same in the handler, when the buffer is full: perhaps another thread does it. */
+/* The same in the handler, when the buffer is full: what comes may go to a large one. */
 void stream_full(struct vcpu *vcpu);
 
 /* What becomes of the records. */

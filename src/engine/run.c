@@ -36,8 +36,7 @@ struct arrival {
 void engine_flush(struct engine *engine)
 {
     pthread_mutex_lock(&engine->lock);
-    for (struct vcpu *vcpu = engine->vcpus; vcpu; vcpu = vcpu->next)
-        drain_wait(vcpu); /* sites are numbered anew */
+    drain_wait(engine); /* sites are numbered anew */
     blocks_reset(engine);
     engine->counts.flushes++;
     __atomic_fetch_add(&engine->generation, 1, __ATOMIC_SEQ_CST);
@@ -179,7 +178,7 @@ static bool run_block(struct vcpu *vcpu, const struct block *block)
     /* Translated code may come back with sites and probes that other threads have made meanwhile.
      */
     (void)__atomic_load_n(&engine->by_code_count, __ATOMIC_ACQUIRE);
-    if (vcpu->state->stream != vcpu->stream)
+    if (vcpu->state->stream != vcpu->stream || vcpu->large)
         stream_flush(vcpu);
     note_site(vcpu);
     come_out(vcpu);

@@ -11,37 +11,33 @@
 #include "trace-engine.h"
 
 enum {
-    GUARD = 256 << 10, /* as long as what a block can write: see STREAM_OPEN */
-    TIME_STEP = 16,    /* records that share a reading of the clock */
+    TIME_STEP = 16, /* records that share a reading of the clock */
 };
 
 bool stream_new(struct vcpu *vcpu)
 {
-    const size_t each = STREAM_BYTES + GUARD;
-    uint8_t *memory = mmap(NULL, STREAM_BUFFERS * each, PROT_READ | PROT_WRITE,
+    uint8_t *memory = mmap(NULL, STREAM_BYTES + STREAM_GUARD, PROT_READ | PROT_WRITE,
                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
     if (memory == MAP_FAILED)
         return false;
-    for (unsigned i = 0; i < STREAM_BUFFERS; i++) {
-        mprotect(memory + i * each + STREAM_BYTES, GUARD, PROT_NONE);
-        vcpu->buffer[i].words = (uint64_t *)(void *)(memory + i * each);
-    }
-    vcpu->stream = vcpu->buffer[0].words;
+    mprotect(memory + STREAM_BYTES, STREAM_GUARD, PROT_NONE);
+    vcpu->own_stream = (uint64_t *)(void *)memory;
+    vcpu->stream = vcpu->own_stream;
     vcpu->state->stream = vcpu->stream;
     return true;
 }
 
 void stream_free(struct vcpu *vcpu)
 {
-    munmap(vcpu->buffer[0].words, STREAM_BUFFERS * (size_t)(STREAM_BYTES + GUARD));
+    munmap(vcpu->own_stream, STREAM_BYTES + STREAM_GUARD);
 }
 
 bool stream_guards(const struct vcpu *vcpu, uint64_t address)
 {
-    uint64_t guard = (uint64_t)(uintptr_t)vcpu->stream + STREAM_BYTES;
+    uint64_t guard = (uint64_t)(uintptr_t)vcpu->stream + (vcpu->large ? DRAIN_BYTES : STREAM_BYTES);
 
-    return address >= guard && address < guard + GUARD;
+    return address >= guard && address < guard + STREAM_GUARD;
 }
 
 static void value_of(const struct probe_site *site, const uint64_t *words, uint64_t value[4])
@@ -290,21 +286,35 @@ static void fire_all(const struct engine *engine, const uint64_t *word, const ui
     probes_add(&sums);
 }
 
-void stream_flush(struct vcpu *vcpu)
+static void fill(struct vcpu *vcpu, uint64_t *words)
 {
-    enum stream_use use = stream_use(vcpu);
+    vcpu->stream = words;
+    vcpu->state->stream = words;
+}
 
+static void empty(struct vcpu *vcpu, enum stream_use use)
+{
     if (use == STREAM_EVENTS)
         fire_all(vcpu->engine, vcpu->stream, vcpu->state->stream);
-    else
+    else if (!vcpu->large)
         stream_sum(vcpu->engine, use, vcpu->stream, vcpu->state->stream);
-    vcpu->state->stream = vcpu->stream;
+    if (vcpu->large)
+        drain_hand_over(vcpu, use);
+    fill(vcpu, vcpu->own_stream);
+}
+
+void stream_flush(struct vcpu *vcpu)
+{
+    empty(vcpu, stream_use(vcpu));
 }
 
 void stream_full(struct vcpu *vcpu)
 {
     enum stream_use use = stream_use(vcpu);
 
-    if (use == STREAM_EVENTS || !drain_hand_over(vcpu, use))
-        stream_flush(vcpu);
+    empty(vcpu, use);
+    if (use != STREAM_EVENTS)
+        drain_take(vcpu);
+    if (vcpu->large)
+        fill(vcpu, vcpu->large->words);
 }

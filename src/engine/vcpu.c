@@ -152,7 +152,6 @@ void vcpu_free(struct vcpu *vcpu)
     struct engine *engine = vcpu->engine;
 
     stream_flush(vcpu);
-    drain_wait(vcpu);
     trace_guest_cpu_exit(vcpu->number);
     pthread_mutex_lock(&engine->lock);
     for (struct vcpu **at = &engine->vcpus; *at; at = &(*at)->next) {
