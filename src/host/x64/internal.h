@@ -119,7 +119,7 @@ struct x64_emit {
     uint16_t saved; /* registers whose guest value is in the state block now */
     uint8_t flags;  /* IR_POINT_FLAGS: the guest's flags are there */
     struct x64_run run;
-    const struct ir_op *count; /* to be done with the indirect jump that follows */
+    const struct ir_op *count;         /* to be done with the indirect jump that follows */
     uint32_t anchor[IR_BLOCK_ANCHORS]; /* where they are */
     struct {
         uint32_t patch;
