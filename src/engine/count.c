@@ -31,11 +31,12 @@ static enum cost cost_before(const struct ir_op *op)
 }
 
 /* The operation in front of which it is cheapest: the first of an instruction, or the indirect jump
- * at the end. Not behind one that may go elsewhere, or may come again. */
+ * at the end. Not behind one that may go elsewhere or may come again, nor in an instruction whose
+ * middle is a boundary (ANCHOR): there it could not be told whether it has been counted. */
 static unsigned cheapest_place(const struct ir_block *ir)
 {
     enum cost least = COST_BORROW;
-    unsigned place = 1;
+    unsigned place = 1, settled = 1; /* settled: in the instructions before this one */
 
     for (unsigned i = 1; i < ir->op_count; i++) {
         const struct ir_op *op = &ir->op[i];
@@ -45,8 +46,11 @@ static unsigned cheapest_place(const struct ir_block *ir)
             least = cost_before(op);
             place = i;
         }
-        if (op->op == IR_ANCHOR || op->op == IR_ANCHOR_JUMP ||
-            ((ir_op_flags(op->op) & IR_LEAVES) && op->op != IR_CHECK_CODE))
+        if (op->op == IR_INSN)
+            settled = place;
+        if (op->op == IR_ANCHOR || op->op == IR_ANCHOR_JUMP)
+            return settled;
+        if ((ir_op_flags(op->op) & IR_LEAVES) && op->op != IR_CHECK_CODE)
             break;
     }
     return place;
@@ -137,7 +141,8 @@ void counts_correct(struct vcpu *vcpu, const struct block *block, unsigned insn,
 
     if (block->counted == 0)
         return;
-    if (block->count_at < begun) { /* all of it has been counted: off again */
+    /* All of it has been counted: off again. Who asks has entered the block. */
+    if (block->count_at < begun || block->count_at == 0) {
         if (block->counted >> COUNTED_INSTRUCTIONS & 1)
             sum[COUNTED_INSTRUCTIONS] -= block->insns - insn;
         if (block->counted >> COUNTED_INSN & 1)
