@@ -22,7 +22,9 @@ SHORT_REPEATS = 15
 # Options of vitrine-user for the two rows about probes; a row without options is left out. {file} is
 # a file in a scratch folder.
 COUNT_BLOCKS = ("-trace", "guest_block,writer=count,file={file}")
-STREAM_ADDRESSES = ("-trace", "guest_mem_before_exec,writer=count")
+# Every address is stored, and read by a second thread, which adds it up: writer=count would not have
+# to look at it.
+STREAM_ADDRESSES = ("-trace", "guest_mem_before_exec,writer=sum,file={file}")
 PROBED = ("interpreter", "gzip", "sha256", "calls")  # what they are measured with
 
 QEMU = "qemu-x86_64"

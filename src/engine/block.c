@@ -438,9 +438,6 @@ static void plant_head(struct ir_block *ir, const struct ir_op *op, unsigned cou
 static void plant(struct engine *engine, struct ir_block *ir, const struct source *source,
                   uint32_t set)
 {
-    struct ir_op head[2];
-    unsigned count = 0;
-
     unsigned kinds = probes_counted(engine, set & ~SET_FLAGS);
 
     if (ir->goes_on) /* its block has been counted */
@@ -453,16 +450,8 @@ static void plant(struct engine *engine, struct ir_block *ir, const struct sourc
     probes_plant(engine, ir, set & ~SET_FLAGS);
     if (source->checked || engine->options.self_check) {
         ir->source = engine->source;
-        head[count++] = (struct ir_op){.op = IR_CHECK_CODE, .size = 8};
+        plant_head(ir, &(struct ir_op){.op = IR_CHECK_CODE, .size = 8}, 1);
     }
-    if (kinds) {
-        head[count++] = (struct ir_op){.op = IR_COUNT,
-                                       .size = 8,
-                                       .reg = count_slot_new(engine, ir->insn_count, kinds),
-                                       .imm = 1};
-    }
-    if (count > 0)
-        plant_head(ir, head, count);
 }
 
 /* Whether the block at pc may be one of the group, which has `count` blocks already. */
@@ -500,6 +489,7 @@ static bool emit_block(struct vcpu *vcpu, uint64_t pc, bool indirect, unsigned l
         __builtin_prefetch(place_of(engine, last->imm), 1);
     plant(engine, ir, &source, vcpu->set);
     ir_liveness(ir, engine->options.no_liveness);
+    count_plant(engine, ir);
     if (log_item_on(LOG_OP))
         log_ir(ir);
     last = &ir->op[ir->op_count - 1];
@@ -525,6 +515,7 @@ static void emit_landing(struct engine *engine, uint64_t pc)
     ir_append_jump(ir, pc);
     ir_liveness(ir, false);
     engine->group_counted[engine->code->block_count] = 0;
+    engine->group_count_at[engine->code->block_count] = 0;
     engine->group_return[engine->code->block_count] = 0;
     engine->group_pc[engine->code->block_count] = pc;
     engine->host->emit(engine->code, &engine->glue, ir);
@@ -573,6 +564,7 @@ static bool record_block(struct engine *engine, unsigned index, uint32_t set,
         .table = table,
         .set = set,
         .counted = engine->group_counted[index],
+        .count_at = engine->group_count_at[index],
         .run_first = engine->group_run[index],
         .bytes = (uint16_t)shape->bytes,
         .insns = (uint8_t)shape->insn_count,

@@ -163,6 +163,7 @@ void engine_fork_prepare(struct engine *engine)
     void *copy;
 
     pthread_mutex_lock(&engine->lock);
+    drain_wait(engine);
     copy = map_memory(engine->cache_size, 0, PROT_READ | PROT_WRITE, 0);
     if (copy != MAP_FAILED)
         memcpy(copy, engine->write, engine->used);
@@ -197,6 +198,7 @@ void engine_fork_child(struct engine *engine, struct vcpu *self)
     void *view;
 
     forget_others(engine, self);
+    drain_fork_child(engine, self);
     view = copied
                ? mremap(engine->fork_copy, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, engine->write)
                : map_memory(size, (uint64_t)(uintptr_t)engine->write, PROT_READ | PROT_WRITE,

@@ -62,6 +62,33 @@ struct count_slot {
     uint8_t kinds; /* set of 1 << enum counted */
 };
 
+/* A large stream buffer; see drain.c. */
+struct stream_buffer {
+    uint64_t *words;
+    const uint64_t *end; /* of what was handed over */
+    struct stream_buffer *next;
+    enum stream_use use;
+    uint32_t state; /* DRAIN_FREE, ... */
+    uint32_t turn;  /* goes up each time that it is handed over */
+};
+
+enum {
+    DRAIN_BUFFERS = 4,
+    DRAIN_BYTES = 16 << 20,
+};
+
+/* Of a stream buffer. */
+enum { DRAIN_FREE, DRAIN_FILLED, DRAIN_HANDED_OVER };
+
+struct drain {
+    pthread_t thread;
+    pid_t process;              /* whose it is */
+    uint32_t runs, ends;        /* the thread is there; it shall end */
+    uint32_t sleeps;            /* what it sleeps on */
+    struct stream_buffer *full; /* handed over, the last one first */
+    struct stream_buffer buffer[DRAIN_BUFFERS];
+};
+
 /* In the number of a probe set: blocks of one instruction, for a guest that single-steps. */
 #define SET_STEP 0x80000000u
 /* The same, of one instruction alone that goes on where it was interrupted. */
@@ -86,7 +113,8 @@ struct block {
     uint32_t run_first; /* site of its run of stream records */
     uint16_t bytes;
     uint8_t insns;
-    uint8_t counted; /* set of 1 << enum counted */
+    uint8_t counted;  /* set of 1 << enum counted */
+    uint8_t count_at; /* instruction before which that is done, or behind the last */
     bool dead;
     bool falls_into; /* the one made before it runs into it without a jump */
 };
@@ -180,12 +208,14 @@ struct engine {
     uint64_t group_pc[IR_GROUP_BLOCKS];
     uint64_t group_return[IR_GROUP_BLOCKS]; /* where its call will return to; 0: no call */
     uint8_t group_counted[IR_GROUP_BLOCKS];
+    uint8_t group_count_at[IR_GROUP_BLOCKS];
     uint32_t group_run[IR_GROUP_BLOCKS];
     uint8_t source[SOURCE_BYTES]; /* guest bytes of the block that is being made */
 
     /* probes.c */
     struct engine *next; /* of the process's engines */
     struct probe_site *probe_site;
+    uint32_t *probe_run_info; /* by the first site of a run: the sum of info of its accesses */
     uint32_t probe_site_count;
     uint32_t set_count, wanted_set;
     uint32_t set_mask[PROBE_SETS_MAX];
@@ -206,6 +236,7 @@ struct engine {
     uint32_t left_code;  /* changes whenever a vCPU comes out: what a waiting thread sleeps on */
     uint64_t dead_instructions; /* executed by vCPUs that are gone */
 
+    struct drain drain;
     struct engine_counts counts;
 };
 
@@ -227,7 +258,10 @@ struct vcpu {
     struct site left;                /* the site that translated code left at */
     uint64_t left_pc, left_next;     /* its instruction, and the one behind */
     uint32_t set;                    /* probe set */
-    uint64_t *stream;                /* its stream buffer */
+    uint32_t looked_set;             /* drain_begin() has seen it, +1 */
+    uint64_t *stream;                /* the stream buffer that is being filled */
+    uint64_t *own_stream;            /* its own buffer, where that is none of the engine's */
+    struct stream_buffer *large;     /* the engine's, or NULL */
     uint64_t *count;                 /* executions of blocks, by slot */
     uint64_t counted[COUNTED_KINDS]; /* by blocks that are no more, and corrections */
     uint64_t reported[COUNTED_KINDS];
@@ -357,8 +391,9 @@ size_t bytes_at_pc(struct vcpu *vcpu, uint8_t bytes[BYTES_AHEAD]);
 
 /* --- count.c --- */
 
-/* A slot for a block; its offset from the state block. Lock held. */
-uint32_t count_slot_new(struct engine *engine, unsigned insns, unsigned kinds);
+/* Counts executions of the block that is being made, where group_counted says that it is wanted:
+ * with a slot of its own, in the place where that costs least. Behind ir_liveness(). Lock held. */
+void count_plant(struct engine *engine, struct ir_block *ir);
 /* All that a vCPU has counted, by enum counted. */
 void vcpu_counts(const struct vcpu *vcpu, uint64_t sum[COUNTED_KINDS]);
 /* What vcpu_instructions() tells. Lock held. */
@@ -371,6 +406,21 @@ void counts_reset(struct engine *engine);
 void counts_report(struct vcpu *vcpu);
 /* A block was left before its instruction `insn`; `started`: that one had begun. */
 void counts_correct(struct vcpu *vcpu, const struct block *block, unsigned insn, bool started);
+
+/* --- drain.c --- */
+
+/* Starts the thread if the vCPU's set has use for it. Its thread, outside translated code. */
+void drain_begin(struct vcpu *vcpu);
+/* Takes a large buffer if one is free: vcpu->large. The vCPU's thread. Async-signal-safe. */
+void drain_take(struct vcpu *vcpu);
+/* Hands vcpu->large over, or, where its records have become events, gives it back. The same. */
+void drain_hand_over(struct vcpu *vcpu, enum stream_use use);
+/* Returns when all that was handed over before is drained. Any thread. */
+void drain_wait(struct engine *engine);
+/* Ends the thread. */
+void drain_end(struct engine *engine);
+/* The thread has not come along. */
+void drain_fork_child(struct engine *engine, struct vcpu *self);
 
 /* Whether blocks are linked: not with -d nochain, nor while the guest single-steps. */
 bool vcpu_chains(const struct vcpu *vcpu);

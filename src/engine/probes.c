@@ -64,11 +64,24 @@ uint32_t probes_only_counted(void)
     return set;
 }
 
-void probes_count(const uint64_t count[PROBE_COUNT])
+bool probes_only_summed(uint32_t set)
 {
+    struct trace_thread *self = trace_hold();
+    bool only = self;
+
+    for (unsigned i = 0; i < PROBE_COUNT && only; i++)
+        only = !(set >> i & 1) || trace_only_summed(events[i]);
+    trace_release(self);
+    return only;
+}
+
+void probes_add(const struct probe_sums *sums)
+{
+    const uint64_t access[] = {sums->address, sums->info};
+
     for (unsigned i = 0; i < PROBE_COUNT; i++)
-        if (count[i] > 0)
-            trace_count_add(events[i], count[i]);
+        if (sums->count[i] > 0)
+            trace_sums_add(events[i], sums->count[i], i == PROBE_MEM_BEFORE ? access : NULL);
 }
 
 /* Of a set, those that follow from how often blocks are executed, and whose listeners want to know
@@ -183,6 +196,7 @@ static void collect_counts(void)
 {
     pthread_mutex_lock(&engines.lock);
     for (struct engine *engine = engines.first; engine; engine = engine->next) {
+        drain_wait(engine);
         pthread_mutex_lock(&engine->lock);
         for (struct vcpu *vcpu = engine->vcpus; vcpu; vcpu = vcpu->next)
             counts_report(vcpu);
@@ -191,14 +205,19 @@ static void collect_counts(void)
     pthread_mutex_unlock(&engines.lock);
 }
 
+/* Of the sites, and what their runs come to. */
+static const size_t SITES_BYTES = (sizeof(struct probe_site) + sizeof(uint32_t)) * PROBE_SITES_MAX;
+
 bool probes_init(struct engine *engine)
 {
-    void *sites = mmap(NULL, sizeof(struct probe_site) * PROBE_SITES_MAX, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    uint8_t *sites = mmap(NULL, SITES_BYTES, PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
     if (sites == MAP_FAILED)
         return false;
-    engine->probe_site = sites;
+    engine->probe_site = (struct probe_site *)(void *)sites;
+    engine->probe_run_info =
+        (uint32_t *)(void *)(sites + sizeof(struct probe_site) * PROBE_SITES_MAX);
     engine->set_count = 1; /* number 0: none */
     trace_control_lock();  /* who listens stays as it is meanwhile */
     pthread_mutex_lock(&engines.lock);
@@ -223,7 +242,7 @@ void probes_free(struct engine *engine)
         }
     }
     pthread_mutex_unlock(&engines.lock);
-    munmap(engine->probe_site, sizeof(struct probe_site) * PROBE_SITES_MAX);
+    munmap(engine->probe_site, SITES_BYTES);
 }
 
 uint32_t probes_wanted(const struct engine *engine)
@@ -423,7 +442,7 @@ static struct probe_site *new_site(struct planting *p, enum guest_probe probe, u
         .probe = (uint8_t)probe,
         .words = (uint8_t)words,
     };
-    put(p, IR_STREAM_CONST)->imm = IR_STREAM_HEADER(engine->probe_site_count++, 1);
+    put(p, IR_STREAM_CONST)->imm = IR_STREAM_HEADER(engine->probe_site_count++, words);
     p->words += 1 + words;
     p->records++;
     return site;
@@ -740,17 +759,24 @@ static void finish_opens(struct ir_block *ir, unsigned words)
     ir->op_count = kept;
 }
 
-/* All records of the block are one run: no headers but one, nothing to close. */
-static void make_run(struct engine *engine, struct ir_block *ir, const struct planting *p)
+/* Says at the first site what a run from there on comes to. */
+static void add_up_run(struct engine *engine, uint32_t first, unsigned records)
 {
-    uint32_t first = engine->probe_site_count - p->records;
     struct probe_site *site = &engine->probe_site[first];
-    unsigned kept = 0;
+    uint32_t info = 0;
 
-    site->run_records = (uint16_t)p->records;
-    site->run_words = (uint16_t)(p->words - p->records);
-    for (unsigned i = 0; i < p->records; i++)
+    site->run_records = (uint16_t)records;
+    for (unsigned i = 0; i < records; i++) {
         site->run_count[site[i].probe]++;
+        info += site[i].info;
+    }
+    __atomic_store_n(&engine->probe_run_info[first], info, __ATOMIC_RELAXED);
+}
+
+/* All records of the block are one run: no headers but one, nothing to close. */
+static void make_run(struct ir_block *ir, uint32_t first)
+{
+    unsigned kept = 0;
 
     for (unsigned i = 0; i < ir->op_count; i++) {
         struct ir_op *op = &ir->op[i];
@@ -820,6 +846,11 @@ void probes_plant(struct engine *engine, struct ir_block *ir, uint32_t set)
     trace_release(holding);
     finish_opens(ir, p.words);
     if (!p.choices && !planted(&p, PROBE_BRANCH) && !planted(&p, PROBE_MEM_AFTER) &&
-        p.records > 0 && p.records <= IR_STREAM_RECORDS_MAX)
-        make_run(engine, ir, &p);
+        p.records > 0 && p.words - p.records <= IR_STREAM_WORDS_MAX) {
+        add_up_run(engine, engine->probe_site_count - p.records, p.records);
+        make_run(ir, engine->probe_site_count - p.records);
+        return;
+    }
+    for (unsigned i = 0; i < p.records; i++)
+        add_up_run(engine, engine->probe_site_count - 1 - i, 1);
 }

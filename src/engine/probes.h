@@ -15,14 +15,17 @@
  *     | header | address |  header | header | address | value ... |     ^ state.stream     | guard
  * page
  *
- * The header is IR_STREAM_HEADER: a first site, and how many follow it; their words come behind it
- * in order. In most blocks all records are one run with one header (host/x64/stream_run.c); where
- * it is not known beforehand which will be made, because a filter is asked or there are several
- * ways, each has its own.
+ * The header is IR_STREAM_HEADER: a first site, and how many words of it and of the sites that
+ * follow it come behind, in order. In most blocks all records are one run with one header
+ * (host/x64/stream_run.c); where it is not known beforehand which will be made, because a filter is
+ * asked or there are several ways, each has its own.
  *
  * A block begins with a store to where its last word could come to lie; that touches the guard page
  * if there is no room. The handler of the fault empties the buffer (firing probes is
  * async-signal-safe), and the store is made again.
+ *
+ * Where all who listen only count records, or add up their arguments, another thread can do that:
+ * the vCPU then fills large buffers that it hands over (drain.c).
  */
 #ifndef ENGINE_PROBES_H
 #define ENGINE_PROBES_H
@@ -54,6 +57,7 @@ enum guest_probe {
 
 enum {
     STREAM_BYTES = 256 << 10,
+    STREAM_GUARD = 256 << 10, /* behind it, as long as what a block can write: see STREAM_OPEN */
     PROBE_SITE_BITS = 20,
     PROBE_SITES_MAX = 1 << PROBE_SITE_BITS,
     PROBE_SETS_MAX = 1024,           /* without filters there are at most 864: 2^5 * 3^3 */
@@ -72,8 +76,8 @@ struct probe_site {
     uint8_t taken;   /* BRANCH */
     uint8_t bytes;   /* MEM_AFTER: of the value */
     bool loose;      /* pc and info are the first two words of the record */
-    /* Of the first site of a run: all of it, when the block is not left early. */
-    uint16_t run_records, run_words;
+    /* Of the first site of a run, or the only one: all of it, when the block is not left early. */
+    uint16_t run_records;
     uint16_t run_count[PROBE_COUNT]; /* how many are of which probe */
 };
 
@@ -101,9 +105,17 @@ bool probes_full(const struct engine *engine);
 /* Forgets all sites: no block has them any more, no stream mentions them. */
 void probes_reset(struct engine *engine);
 
-/* The probes whose listeners only count, as a set; and counts for them. Any thread. */
+/* The probes whose listeners only count, as a set. Any thread. */
 uint32_t probes_only_counted(void);
-void probes_count(const uint64_t count[PROBE_COUNT]);
+/* Whether the listeners of all in the set only count, or add up the arguments. Any thread. */
+bool probes_only_summed(uint32_t set);
+
+/* What records come to for such listeners: how many of each, and of MEM_BEFORE its arguments. */
+struct probe_sums {
+    uint64_t count[PROBE_COUNT];
+    uint64_t address, info;
+};
+void probes_add(const struct probe_sums *sums);
 
 /* The stream buffer of a vCPU; false: no memory. */
 bool stream_new(struct vcpu *vcpu);
@@ -111,9 +123,24 @@ void stream_free(struct vcpu *vcpu);
 /* Appends a record of a loose site: pc, info, and the words that planted ones have; for CALL the
  * return address behind them. Outside translated code. */
 void stream_put(struct vcpu *vcpu, enum guest_probe probe, const uint64_t *words);
-/* Hands what is in the buffer to the listeners and empties it. The vCPU's thread, outside
- * translated code or in the handler of a fault in it. */
+/* Hands what is in the buffer to the listeners, or to the thread that drains, and empties it. The
+ * vCPU's thread, outside translated code or in the handler of a fault in it. */
 void stream_flush(struct vcpu *vcpu);
+/* The same in the handler, when the buffer is full: what comes may go to a large one. */
+void stream_full(struct vcpu *vcpu);
+
+/* What becomes of the records. */
+enum stream_use {
+    STREAM_EVENTS,    /* each is an event for somebody */
+    STREAM_COUNTS,    /* they are only counted */
+    STREAM_ADDRESSES, /* only MEM_BEFORE: counted and added up */
+};
+/* By who listens now, of the vCPU's set. Its thread. */
+enum stream_use stream_use(const struct vcpu *vcpu);
+/* Adds up the words [word, end) of a buffer for the listeners. Not with STREAM_EVENTS. Any thread.
+ */
+void stream_sum(const struct engine *engine, enum stream_use use, const uint64_t *word,
+                const uint64_t *end);
 /* A block was left in the middle of a run: what it has recorded so far counts. */
 struct block;
 struct ir_point;

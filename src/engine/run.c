@@ -35,6 +35,7 @@ struct arrival {
 void engine_flush(struct engine *engine)
 {
     pthread_mutex_lock(&engine->lock);
+    drain_wait(engine); /* sites are numbered anew */
     blocks_reset(engine);
     engine->counts.flushes++;
     __atomic_fetch_add(&engine->generation, 1, __ATOMIC_SEQ_CST);
@@ -185,7 +186,7 @@ static bool run_block(struct vcpu *vcpu, const struct block *block)
     /* Translated code may come back with sites and probes that other threads have made meanwhile.
      */
     (void)__atomic_load_n(&engine->block_count, __ATOMIC_ACQUIRE);
-    if (vcpu->state->stream != vcpu->stream)
+    if (vcpu->state->stream != vcpu->stream || vcpu->large)
         stream_flush(vcpu);
     note_site(vcpu);
     come_out(vcpu);
@@ -409,6 +410,8 @@ enum vcpu_event vcpu_run(struct vcpu *vcpu)
         if ((set ^ vcpu->set) & ~SET_BEGUN)
             take_up_set(vcpu, set, &arrival);
         vcpu->set = set;
+        if (vcpu->looked_set != vcpu->set + 1)
+            drain_begin(vcpu);
         block = find_or_make(vcpu, &arrival);
         if (!block) {
             blame_branch(vcpu, &arrival);

@@ -96,7 +96,7 @@ static enum engine_signal fault(struct vcpu *vcpu, int signal, const siginfo_t *
         return ENGINE_SIGNAL_HOST;
     if (signal == SIGSEGV && (point.flags & IR_POINT_STREAM) &&
         stream_guards(vcpu, (uint64_t)(uintptr_t)info->si_addr)) {
-        stream_flush(vcpu);
+        stream_full(vcpu);
         engine->host->context_go(ucontext, engine->exec + block->base + point.host);
         return ENGINE_SIGNAL_TAKEN;
     }
@@ -109,7 +109,8 @@ static enum engine_signal fault(struct vcpu *vcpu, int signal, const siginfo_t *
     engine->host->context_recover(ucontext, vcpu->state, &point);
     stream_cut(vcpu, block, &point);
     vcpu->state->pc = side_pc(engine, block, point.insn + (behind ? 1u : 0));
-    counts_correct(vcpu, block, point.insn + (behind ? 1u : 0), !behind);
+    if (!(point.flags & IR_POINT_FETCH)) /* else the block has not begun */
+        counts_correct(vcpu, block, point.insn + (behind ? 1u : 0), !behind);
     vcpu->state->begun = 0;
     vcpu->fault = (struct vcpu_fault){
         .signal = signal,

@@ -57,6 +57,7 @@ struct engine *engine_new(const struct engine_config *config, struct error *err)
     engine->guest = config->guest;
     engine->host = config->host;
     engine->options = config->options;
+    engine->drain.process = getpid();
     if (engine->options.one_instruction)
         engine->options.block_limit = 1;
     if (engine->options.block_limit == 0 || engine->options.block_limit > IR_BLOCK_INSNS)
@@ -92,6 +93,7 @@ fail:
 
 void engine_free(struct engine *engine)
 {
+    drain_end(engine);
     probes_free(engine);
     table_free(&engine->hash_table);
     munmap(engine->count_slot, sizeof(*engine->count_slot) * COUNT_SLOTS);

@@ -50,9 +50,14 @@ struct ir_point {
     uint16_t begun; /* at a boundary: records so far without those of the instruction itself */
 };
 
-/* The header of a run of records: the first site (20 bits), and how many. */
-#define IR_STREAM_HEADER(first, records) ((uint64_t)(records) << 20 | (first))
-enum { IR_STREAM_RECORDS_MAX = 2047 }; /* so that the header is a positive 32-bit number */
+/* The header of a run of records: the first site (20 bits) and how many words follow (11 bits), as
+ * a number of 32 bits that is negative. One of a run that was left before its end is positive, and
+ * has the number of its records in the upper half. */
+#define IR_STREAM_HEADER(first, words) \
+    (UINT64_C(0xffffffff80000000) | (uint64_t)(words) << 20 | (first))
+#define IR_STREAM_CUT(first, words, records) \
+    ((uint64_t)(records) << 32 | (uint64_t)(words) << 20 | (first))
+enum { IR_STREAM_WORDS_MAX = 2047 };
 
 struct ir_entry {
     uint32_t start;         /* offset of the block's code, indirect entry included */

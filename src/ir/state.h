@@ -71,7 +71,7 @@ struct ir_state {
 
     uint32_t environment[7]; /* of x87, where KEEP_X87 has stored it: addresses are the host's, of
                                 32 bits */
-    uint64_t environment_at; /* where that code is */
+    uint64_t environment_at; /* where that code is; 0: nothing is kept */
 
     uint64_t temp[48]; /* of emitted code: values of generic operations */
 

@@ -310,10 +310,10 @@ static void event_here(struct trace_sink *sink, const struct trace_event *event,
     trace->event(trace->opaque, event->decl->name, values);
 }
 
-struct guest_trace *guest_trace_on(const char *pattern, guest_event_fn *event, void *opaque)
+static struct guest_trace *listen(const char *pattern, const struct trace_sink_ops *ops,
+                                  const struct trace_sink_options *options, guest_event_fn *event,
+                                  void *opaque)
 {
-    static const struct trace_sink_ops ops = {.name = "test", .event = event_here};
-    static const struct trace_sink_options none;
     static const struct trace_rule_options all;
     struct guest_trace *trace = malloc(sizeof(*trace));
     struct error err = {""};
@@ -324,10 +324,11 @@ struct guest_trace *guest_trace_on(const char *pattern, guest_event_fn *event, v
     trace->event = event;
     trace->opaque = opaque;
     trace_control_lock();
-    trace->sink = trace_sink_new(&ops, &none, &err);
+    trace->sink = trace_sink_new(ops, options, &err);
     if (!trace->sink)
         guest_die("no sink: %s\n", err.text);
-    trace->sink->own = trace;
+    if (event)
+        trace->sink->own = trace;
     if (!trace_sink_on(trace->sink, &err))
         guest_die("no sink: %s\n", err.text);
     trace_control_unlock();
@@ -348,11 +349,27 @@ void guest_trace_filter(struct guest_trace *trace, const char *filter)
         guest_die("%s: %s\n", filter, err.text);
 }
 
+struct guest_trace *guest_trace_on(const char *pattern, guest_event_fn *event, void *opaque)
+{
+    static const struct trace_sink_ops ops = {.name = "test", .event = event_here};
+    static const struct trace_sink_options none;
+
+    return listen(pattern, &ops, &none, event, opaque);
+}
+
+struct guest_trace *guest_trace_to(const char *pattern, const char *writer, const char *file)
+{
+    const struct trace_sink_options options = {.file = strdup(file)};
+
+    return listen(pattern, trace_writer_find(writer), &options, NULL, NULL);
+}
+
 void guest_trace_off(struct guest_trace *trace)
 {
     struct trace_match match;
 
     trace_control_lock();
+    trace_sink_off(trace->sink);
     trace_rules_drop(trace->sink);
     trace_control_unlock();
     trace_state_set(trace->pattern, false, &match);

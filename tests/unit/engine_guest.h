@@ -93,7 +93,9 @@ typedef void guest_event_fn(void *opaque, const char *name, const uint64_t *valu
 struct guest_trace *guest_trace_on(const char *pattern, guest_event_fn *event, void *opaque);
 /* From now on only those for which the expression holds. */
 void guest_trace_filter(struct guest_trace *trace, const char *filter);
-/* Switches the events off that match. */
+/* Gives them to a writer of vitrine-user, which has its own file. */
+struct guest_trace *guest_trace_to(const char *pattern, const char *writer, const char *file);
+/* Closes what was written, and switches the events off that match. */
 void guest_trace_off(struct guest_trace *trace);
 
 #endif

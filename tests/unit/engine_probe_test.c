@@ -485,9 +485,171 @@ static void what_faults_is_told_before_and_not_after(void **state)
     }
 }
 
+/* --- sums --- */
+
+enum { TURNS = 500000, PLACES = 1024 };
+
+/* rcx: how often; rsi: cannot be read, so that the last block is left in its middle. */
+GUEST_CODE(accesses, "2: mov edx, ecx\n and edx, 1023\n mov [rbx+rdx*8], rcx\n"
+                     "add rax, [rbx+8]\n cmp al, 2\n jz 3f\n push rax\n pop rdx\n 3:\n"
+                     "dec ecx\n jnz 2b\n"
+                     "mov eax, [rbx]\n mov eax, [rsi]\n mov eax, [rbx+4]\n ret\n");
+
+struct access_sums {
+    unsigned long count, address, info;
+};
+
+static void add_access(struct access_sums *sums, uint64_t address, unsigned info)
+{
+    sums->count++;
+    sums->address += address;
+    sums->info += info;
+}
+
+/* What the code does, in C. */
+static struct access_sums expected_sums(uint64_t data, uint64_t stack, uint64_t bad)
+{
+    struct access_sums sums = {0};
+    uint64_t second = 0, rax = 0;
+
+    for (uint32_t rcx = TURNS; rcx > 0; rcx--) {
+        if (rcx % PLACES == 1)
+            second = rcx;
+        add_access(&sums, data + 8 * (rcx % PLACES), STORE | 3);
+        add_access(&sums, data + 8, 3);
+        rax += second;
+        if ((uint8_t)rax == 2)
+            continue;
+        add_access(&sums, stack - 8, STORE | 3);
+        add_access(&sums, stack - 8, 3);
+    }
+    add_access(&sums, data, 2);
+    add_access(&sums, bad, 2);
+    return sums;
+}
+
+static struct access_sums sums_in(const char *file)
+{
+    struct access_sums sums = {0};
+    FILE *in = fopen(file, "r");
+
+    assert_non_null(in);
+    assert_int_equal(fscanf(in, "guest_mem_before_exec %lu vaddr=0x%lx info=0x%lx", &sums.count,
+                            &sums.address, &sums.info),
+                     3);
+    fclose(in);
+    return sums;
+}
+
+/* Far more than all stream buffers hold. Somebody else may listen to the events of a pattern. */
+static void check_sums(const char *other_pattern, guest_event_fn *event)
+{
+    char file[] = "/tmp/vitrine-sums-XXXXXX";
+    int fd = mkstemp(file);
+    struct guest_trace *trace, *other = NULL;
+    struct access_sums expected, found;
+    struct x86_cpu *cpu;
+    uint64_t bad = 4096;
+
+    assert_true(fd >= 0);
+    close(fd);
+    open_guest();
+    trace = guest_trace_to("guest_mem_before_exec", "sum", file);
+    if (other_pattern)
+        other = guest_trace_on(other_pattern, event, NULL);
+    cpu = guest_cpu(vcpu);
+    guest_prepare(&guest, vcpu, GUEST_PUT(&guest, accesses), 0, bad, 0);
+    stack_base = cpu->state.reg[X86_RSP];
+    data_base = (uint64_t)(uintptr_t)guest.data;
+    cpu->state.reg[X86_RBX] = data_base;
+    cpu->state.reg[X86_RCX] = TURNS;
+    cpu->state.reg[X86_RAX] = 0;
+    assert_int_equal(guest_run(vcpu), VCPU_FAULT);
+    assert_int_equal(vcpu_fault(vcpu)->address, bad);
+    if (other)
+        guest_trace_off(other);
+    guest_trace_off(trace);
+    expected = expected_sums(data_base, stack_base, bad);
+    found = sums_in(file);
+    unlink(file);
+    close_guest();
+    assert_int_equal(found.count, expected.count);
+    assert_int_equal(found.info, expected.info);
+    assert_int_equal(found.address, expected.address);
+}
+
+static void addresses_are_added_up_by_buffers(void **state)
+{
+    (void)state;
+    check_sums(NULL, NULL);
+}
+
+static unsigned long events_seen;
+
+static void see(void *opaque, const char *name, const uint64_t *values)
+{
+    (void)opaque;
+    (void)name;
+    (void)values;
+    events_seen++;
+}
+
+/* Somebody listens to each, so they are events: with the same sums. */
+static void addresses_are_added_up_one_by_one(void **state)
+{
+    (void)state;
+    events_seen = 0;
+    check_sums("guest_mem_before_exec", see);
+    assert_true(events_seen > TURNS * 2);
+}
+
+/* Counters of blocks and records of blocks, where a block is left by a fault before the place where
+ * it is counted. */
+GUEST_CODE(late, "lea rdx, [rbx+8]\n mov rcx, [rbx]\n mov rcx, [rsi]\n xor eax, eax\n ret\n");
+GUEST_CODE(early, "xor eax, eax\n mov rcx, [rsi]\n nop\n ret\n");
+GUEST_CODE(behind, "lea rdx, [rbx+8]\n mov rcx, [rbx]\n mov rsp, rsi\n ret\n");
+
+static unsigned long counted(const char *event, const uint8_t *code, const uint8_t *end)
+{
+    char file[] = "/tmp/vitrine-count-XXXXXX", name[32] = "";
+    int fd = mkstemp(file);
+    struct guest_trace *trace;
+    unsigned long count = 0;
+    FILE *in;
+
+    assert_true(fd >= 0);
+    open_guest();
+    trace = guest_trace_to(event, "count", file);
+    guest_prepare(&guest, vcpu, guest_put(&guest, code, end), 0, 4096, 0);
+    guest_cpu(vcpu)->state.reg[X86_RBX] = (uint64_t)(uintptr_t)guest.data;
+    assert_int_equal(guest_run(vcpu), VCPU_FAULT);
+    guest_trace_off(trace);
+    close_guest();
+    in = fdopen(fd, "r");
+    assert_int_equal(fscanf(in, "%31s %lu", name, &count), 2);
+    fclose(in);
+    unlink(file);
+    assert_string_equal(name, event);
+    return count;
+}
+
+static void blocks_that_are_left_early_are_counted(void **state)
+{
+    (void)state;
+    assert_int_equal(counted("guest_block", late, late_end), 1);
+    assert_int_equal(counted("guest_insn", late, late_end), 3);
+    assert_int_equal(counted("guest_block", early, early_end), 1);
+    assert_int_equal(counted("guest_insn", early, early_end), 2);
+    assert_int_equal(counted("guest_block", behind, behind_end), 1);
+    assert_int_equal(counted("guest_insn", behind, behind_end), 4);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(addresses_are_added_up_by_buffers),
+        cmocka_unit_test(addresses_are_added_up_one_by_one),
+        cmocka_unit_test(blocks_that_are_left_early_are_counted),
         cmocka_unit_test(every_access_is_told),
         cmocka_unit_test(branches_calls_and_returns_are_told),
         cmocka_unit_test(events_come_in_the_order_of_the_instructions),

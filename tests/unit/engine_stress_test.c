@@ -13,6 +13,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -157,14 +158,40 @@ static void start(pthread_t *thread, void *(*function)(void *), void *opaque)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-/* `events`: guest_insn is listened to all the while. */
-static void everything_at_once(const struct engine_options *options, unsigned how, bool events)
+/* --- a stream that is added up --- */
+
+static char sums_file[] = "/tmp/vitrine-stress-XXXXXX";
+
+static struct guest_trace *sums_on(void)
+{
+    return guest_trace_to("guest_mem_before_exec", "sum", sums_file);
+}
+
+/* How many accesses there were. */
+static uint64_t sums_off(struct guest_trace *trace)
+{
+    unsigned long accesses = 0;
+    FILE *in;
+
+    guest_trace_off(trace);
+    in = fopen(sums_file, "r");
+    assert_non_null(in);
+    assert_int_equal(fscanf(in, "guest_mem_before_exec %lu", &accesses), 1);
+    fclose(in);
+    return accesses;
+}
+
+enum listening { NOBODY, TO_INSNS, TO_ACCESSES };
+
+/* `listening`: all the while. */
+static void everything_at_once(const struct engine_options *options, unsigned how,
+                               enum listening listening)
 {
     static void *(*const disturb[])(void *) = {forget_code, interrupt, switch_probes};
     pthread_t thread[3];
     struct guest_trace *trace = NULL;
     struct vcpu *vcpu;
-    uint64_t expected, instructions;
+    uint64_t expected, instructions, accesses = 0, calls = 0;
 
     guest_open(&guest, options, how);
     main_pc = GUEST_PUT(&guest, call_many);
@@ -179,8 +206,15 @@ static void everything_at_once(const struct engine_options *options, unsigned ho
     vcpu = guest_cpu_open(&guest, CPUS);
     assert_int_equal(call(vcpu), expected);
     instructions = vcpu_instructions(vcpu);
+    if (listening == TO_ACCESSES) {
+        trace = sums_on();
+        assert_int_equal(call(vcpu), expected);
+        accesses = sums_off(trace);
+        assert_true(accesses > CALLS);
+        trace = sums_on();
+    }
     guest_cpu_close(vcpu);
-    if (events)
+    if (listening == TO_INSNS)
         trace = guest_trace_on("guest_insn", count, NULL);
     __atomic_store_n(&stop, 0, __ATOMIC_RELEASE);
     for (unsigned i = 0; i < CPUS; i++) {
@@ -196,13 +230,17 @@ static void everything_at_once(const struct engine_options *options, unsigned ho
         pthread_join(thread[i], NULL);
     for (unsigned i = 0; i < CPUS; i++)
         pthread_join(runners[i].thread, NULL);
-    if (trace)
+    for (unsigned i = 0; i < CPUS; i++)
+        calls += runners[i].calls;
+    if (listening == TO_INSNS)
         guest_trace_off(trace);
+    if (listening == TO_ACCESSES)
+        assert_int_equal(sums_off(trace), calls * accesses);
     for (unsigned i = 0; i < CPUS; i++) {
         assert_true(runners[i].calls > 0);
         if (options->count)
             assert_int_equal(runners[i].instructions, runners[i].calls * instructions);
-        if (events)
+        if (listening == TO_INSNS)
             assert_int_equal(runners[i].events, runners[i].calls * instructions);
     }
     guest_close(&guest);
@@ -213,7 +251,7 @@ static void small_cache(void **state)
     static const struct engine_options options = {.cache_size = 64 << 10, .count = true};
 
     (void)state;
-    everything_at_once(&options, ENGINE_PAGE_EXEC, false);
+    everything_at_once(&options, ENGINE_PAGE_EXEC, NOBODY);
 }
 
 static void small_cache_with_events(void **state)
@@ -221,7 +259,19 @@ static void small_cache_with_events(void **state)
     static const struct engine_options options = {.cache_size = 128 << 10, .count = true};
 
     (void)state;
-    everything_at_once(&options, ENGINE_PAGE_EXEC, true);
+    everything_at_once(&options, ENGINE_PAGE_EXEC, TO_INSNS);
+}
+
+static void small_cache_with_a_stream(void **state)
+{
+    static const struct engine_options options = {.cache_size = 256 << 10, .count = true};
+    int fd = mkstemp(sums_file);
+
+    (void)state;
+    assert_true(fd >= 0);
+    everything_at_once(&options, ENGINE_PAGE_EXEC, TO_ACCESSES);
+    close(fd);
+    unlink(sums_file);
 }
 
 static void checked_code(void **state)
@@ -230,7 +280,7 @@ static void checked_code(void **state)
         .cache_size = 256 << 10, .count = true, .random_exits = true};
 
     (void)state;
-    everything_at_once(&options, ENGINE_PAGE_EXEC | ENGINE_PAGE_CHECKED, false);
+    everything_at_once(&options, ENGINE_PAGE_EXEC | ENGINE_PAGE_CHECKED, NOBODY);
 }
 
 /* Another filter each time: exactly the instruction that it names is told, on this CPU, while
@@ -314,6 +364,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(small_cache),
         cmocka_unit_test(small_cache_with_events),
+        cmocka_unit_test(small_cache_with_a_stream),
         cmocka_unit_test(checked_code),
         cmocka_unit_test(filters_change_without_end),
     };

@@ -336,6 +336,9 @@ static void take_kept(struct x86_cpu *cpu)
     uint64_t here = cpu->state.environment_at, fip;
     uint8_t *image = cpu->state.vector;
 
+    if (here == 0)
+        return;
+    cpu->state.environment_at = 0;
     x86_xstate_set_word(image, X86_XSTATE_FCW, (uint16_t)kept[0]);
     x86_xstate_settle_x87(image);
     if (x86_xstate_pointer(image, X86_XSTATE_FIP) == 0 &&

@@ -223,6 +223,11 @@ static void emit_jump_target(struct x64_emit *e)
     x64_store_state(e->code, X64_REG(X64_RAX), X64_RAX);
     e->saved |= 1u << X64_RAX;
     x64_point(e, 0);
+    if (e->count) {
+        x64_load_state(e->code, X64_RAX, e->count->reg);
+        x64_lea(e->code, X64_RAX, X64_RAX, (int32_t)e->count->imm);
+        x64_store_state(e->code, e->count->reg, X64_RAX);
+    }
     x64_bytes(e->code, movzx_eax_cx, sizeof(movzx_eax_cx));
     x64_bytes(e->code, jump_table, sizeof(jump_table));
     x64_u32(e->code, IR_STATE_SIZE);
@@ -303,6 +308,7 @@ static void emit_begin(struct x64_emit *e, struct ir_code *code, const struct ir
     e->flags = 0;
     e->run = (struct x64_run){0};
     e->anchor_jumps = 0;
+    e->count = NULL;
 }
 
 static void begin_block(struct x64_emit *e)
@@ -352,6 +358,11 @@ static void x64_emit_block(struct ir_code *code, const struct ir_glue *glue,
         if (of_run(&e, op)) {
             x64_run_op(&e, op);
             x64_point(&e, 0);
+            i++;
+            continue;
+        }
+        if (op->op == IR_COUNT && block->op[i + 1].op == IR_JUMP_TARGET) {
+            e.count = op;
             i++;
             continue;
         }

@@ -106,6 +106,7 @@ struct x64_run {
     bool kept; /* pointer and value are borrowed for the whole block */
     uint8_t pointer, value;
     uint32_t first;   /* site */
+    uint16_t total;   /* records of the whole run */
     uint16_t records; /* so far */
     uint16_t words;   /* so far, the header too */
 };
@@ -118,6 +119,7 @@ struct x64_emit {
     uint16_t saved; /* registers whose guest value is in the state block now */
     uint8_t flags;  /* IR_POINT_FLAGS: the guest's flags are there */
     struct x64_run run;
+    const struct ir_op *count;         /* to be done with the indirect jump that follows */
     uint32_t anchor[IR_BLOCK_ANCHORS]; /* where they are */
     struct {
         uint32_t patch;

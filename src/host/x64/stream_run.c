@@ -69,6 +69,8 @@ static void open_run(struct x64_emit *e, const struct ir_op *op)
     unsigned used = used_registers(e->block);
 
     *run = (struct x64_run){.on = true, .first = op->reg, .words = 1};
+    for (unsigned i = 0; i < e->block->op_count; i++)
+        run->total += e->block->op[i].op == IR_STREAM_RECORD;
     if (__builtin_popcount(used & 0xffff) <= 14) {
         run->pointer = x64_pick(&used, 0);
         run->value = x64_pick(&used, 0);
@@ -120,6 +122,29 @@ void x64_run_op(struct x64_emit *e, const struct ir_op *op)
     }
 }
 
+/* The header of what was recorded up to here. */
+static void header(struct x64_emit *e)
+{
+    struct x64_run *run = &e->run;
+    unsigned words = run->words - 1u;
+    struct native_insn store = {.opcode = 0xc7,
+                                .modrm = NATIVE_MODRM_MEM,
+                                .w = true,
+                                .segment = NATIVE_DS,
+                                .base = run->pointer,
+                                .index = NATIVE_NONE,
+                                .scale = 1,
+                                .imm = IR_STREAM_HEADER(run->first, words),
+                                .imm_size = 4};
+
+    if (run->records == run->total) {
+        x64_encode(e->code, &store);
+        return;
+    }
+    x64_move_imm(e->code, run->value, IR_STREAM_CUT(run->first, words, run->records));
+    x64_store(e->code, run->pointer, 0, run->value);
+}
+
 void x64_run_leave(struct x64_emit *e)
 {
     struct x64_run *run = &e->run;
@@ -128,18 +153,8 @@ void x64_run_leave(struct x64_emit *e)
     if (!run->on)
         return;
     if (run->records > 0) {
-        struct native_insn header = {.opcode = 0xc7,
-                                     .modrm = NATIVE_MODRM_MEM,
-                                     .w = true,
-                                     .segment = NATIVE_DS,
-                                     .index = NATIVE_NONE,
-                                     .scale = 1,
-                                     .imm = IR_STREAM_HEADER(run->first, run->records),
-                                     .imm_size = 4};
-
         take(e, e->saved & ~(run->kept ? 1u << run->pointer | 1u << run->value : 0));
-        header.base = (uint8_t)run->pointer;
-        x64_encode(e->code, &header);
+        header(e);
         x64_lea(e->code, run->value, run->pointer, (int32_t)(8 * run->words));
         x64_store_state(e->code, X64_STATE(stream), run->value);
         give(e);
