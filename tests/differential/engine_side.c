@@ -43,6 +43,7 @@ enum { COUNT = sizeof SWITCHES / sizeof *SWITCHES };
 
 static const int SIGNALS[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP};
 
+static const struct x86_model *model;
 static struct engine *engines[COUNT];
 static struct vcpu *vcpus[COUNT];
 static struct x86_memory_access memories[COUNT];
@@ -95,21 +96,20 @@ static void handle(int signal, siginfo_t *info, void *context)
         on_crash(signal, uc->uc_mcontext.gregs[REG_RIP], (uint64_t)info->si_addr);
 }
 
-static const struct x86_model *model(void)
+bool engine_side_model(const char *text, struct error *err)
 {
-    static const struct x86_model *max;
-    struct error err;
-
-    if (max == NULL)
-        max = x86_model_parse(NULL, &err);
-    if (max == NULL)
-        bug("no model: %s", err.text);
-    return max;
+    model = x86_model_parse(text, err);
+    return model != NULL;
 }
 
 const struct x86_features *engine_side_features(void)
 {
-    return &model()->features;
+    return &model->features;
+}
+
+uint64_t engine_side_xcr0(void)
+{
+    return model->xcr0;
 }
 
 static uint64_t guest_pc(void *opaque, uint64_t host_pc)
@@ -123,7 +123,7 @@ static void make(unsigned number)
     struct engine_config config = {
         .guest = &x86_guest,
         .host = &x64_host,
-        .guest_config = model(),
+        .guest_config = model,
         .memory =
             {
                 .page = page,
