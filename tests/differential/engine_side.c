@@ -16,6 +16,8 @@
 #include "scratch.h"
 #include "user/access.h"
 
+enum { NEAR = 0x30000000, NEAR_SIZE = 1 << 20 }; /* small: guests may hit it */
+
 static const struct {
     const char *name;
     struct engine_options options;
@@ -29,7 +31,7 @@ static const struct {
     {"randomexits", {.random_exits = true}},
     {"smallcache", {.cache_size = 256 << 10}},
     {"short", {.block_limit = 3}},
-    {"near", {.code_near = 0x30000000, .cache_size = 1 << 20}}, /* small: guests may hit it */
+    {"near", {.code_near = NEAR, .cache_size = NEAR_SIZE}},
     {"all",
      {.no_chain = true,
       .no_liveness = true,
@@ -100,6 +102,12 @@ bool engine_side_model(const char *text, struct error *err)
 {
     model = x86_model_parse(text, err);
     return model != NULL;
+}
+
+/* The cache of `near` has a few pages beside. */
+bool engine_side_owns(uint64_t address)
+{
+    return address - NEAR < 2 * NEAR_SIZE;
 }
 
 const struct x86_features *engine_side_features(void)

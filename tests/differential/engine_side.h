@@ -19,6 +19,9 @@ const char *engine_side_name(unsigned number);
  * sentence where there is no such model. */
 bool engine_side_model(const char *text, struct error *err);
 
+/* Whether there is code of an engine, which guests must not run. */
+bool engine_side_owns(uint64_t address);
+
 /* What the guest's CPU has: static. */
 const struct x86_features *engine_side_features(void);
 /* The components of its XCR0. */

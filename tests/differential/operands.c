@@ -447,7 +447,7 @@ static void set_relative(struct operands *o)
             away = (int8_t)random_bits(o->random);
         else
             away = operands_target(o->random, o->layout, o->insn->pc, length) - next;
-    } while (away >= -(int)length && away < 0);
+    } while ((away >= -(int)length && away < 0) || engine_side_owns(next + (int32_t)away));
     memcpy(o->bytes + length - size, &away, size);
     if (o->insn->lowering == X86_LOWER_LOOP && random_chance(o->random, 60))
         set_gpr(o, X86_RCX, address_noise(o, random_below(o->random, 3)));

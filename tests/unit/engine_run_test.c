@@ -275,6 +275,8 @@ GUEST_CODE(jump_nowhere, "jmp rdi\n");
 GUEST_CODE(pop_nowhere, "mov rsp, rdi\n pop rax\n");
 GUEST_CODE(return_nowhere, "mov rsp, rdi\n ret\n");
 GUEST_CODE(call_nowhere, "mov rsp, rdi\n call 2f\n 2: nop\n");
+GUEST_CODE(call_overwritten, "mov rdx, 0x8000000000000000\n mov [rsp - 8], rdx\n"
+                             "call [rsp - 8]\n");
 GUEST_CODE(far_load, "mov rax, [0x1000]\n");
 GUEST_CODE(absolute_load, "movabs rax, [0x1000]\n");
 GUEST_CODE(gs_load, "mov rax, gs:[rdi]\n");
@@ -316,6 +318,7 @@ static const struct fault_case fault_cases[] = {
     {CASE(pop_nowhere), 1, SIGSEGV, SEGV_MAPERR, NOWHERE, 14, 4, 1 << X86_RSP, false, false},
     {CASE(return_nowhere), 1, SIGSEGV, SEGV_MAPERR, NOWHERE, 14, 4, 1 << X86_RSP, false, false},
     {CASE(call_nowhere), 1, SIGSEGV, SEGV_MAPERR, NOWHERE - 8, 14, 6, 1 << X86_RSP, false, false},
+    {CASE(call_overwritten), 2, SIGSEGV, SI_KERNEL, 0, 13, 0, 1 << X86_RDX, false, false},
     {CASE(far_load), 0, SIGSEGV, SEGV_MAPERR, NOWHERE, 14, 4, 0, false, false},
     {CASE(absolute_load), 0, SIGSEGV, SEGV_MAPERR, NOWHERE, 14, 4, 0, false, false},
     {CASE(gs_load), 0, SIGSEGV, SEGV_MAPERR, NOWHERE + 0x500, 14, 4, 0, false, false},
