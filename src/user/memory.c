@@ -143,7 +143,7 @@ static struct user_file *describe_file(int fd)
     char link[64], path[4096 + 16];
     struct stat status;
 
-    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    snprintf(link, sizeof link, "/proc/thread-self/fd/%d", fd);
     if (fstat(fd, &status)) {
         return NULL;
     }
@@ -668,13 +668,17 @@ int64_t user_shmdt(struct user *user, uint64_t address)
 
 /* --- madvise --- */
 
-/* Advice that changes what is in memory. */
+enum { ADVICE_POPULATE_WRITE = 23, ADVICE_GUARD_INSTALL = 102 }; /* of later C libraries */
+
+/* Advice that changes what is in memory, or writes to it. */
 static bool changes_contents(int advice)
 {
     switch (advice) {
     case MADV_DONTNEED:
     case MADV_FREE:
     case MADV_REMOVE:
+    case ADVICE_POPULATE_WRITE:
+    case ADVICE_GUARD_INSTALL:
 #ifdef MADV_DONTNEED_LOCKED
     case MADV_DONTNEED_LOCKED:
 #endif
