@@ -89,7 +89,7 @@ static void works(void)
 static void *other(void *path)
 {
     char to[64];
-    while (readlink("/proc/self/exe", to, sizeof to) > 0) {
+    while (readlink("/proc/self/cwd", to, sizeof to) > 0) {
         usleep(1000);
     }
     tells();
