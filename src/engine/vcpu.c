@@ -82,6 +82,8 @@ fail:
 
 void engine_free(struct engine *engine)
 {
+    while (engine->spares > 0)
+        munmap(engine->spare[--engine->spares], VCPU_BYTES);
     probes_free(engine);
     munmap(engine->waiting, sizeof(*engine->waiting) << ENGINE_HASH_BITS);
     munmap(engine->hash, sizeof(*engine->hash) << ENGINE_HASH_BITS);
@@ -102,13 +104,44 @@ void vcpu_forget(struct vcpu *vcpu)
     madvise(vcpu->second_table, IR_SECOND_END - IR_SECOND_AT, MADV_DONTNEED);
 }
 
+/* Memory for a vCPU: 0 but for the jump table. That of one that is gone is taken again, since the
+ * page faults of the table are most of what a vCPU costs. NULL: there is none, errno says why. */
+static uint8_t *take_memory(struct engine *engine)
+{
+    uint8_t *memory = NULL;
+
+    pthread_mutex_lock(&engine->lock);
+    if (engine->spares > 0)
+        memory = engine->spare[--engine->spares];
+    pthread_mutex_unlock(&engine->lock);
+    if (memory) {
+        memset(memory, 0, IR_STATE_SIZE);
+        madvise(memory + COUNT_AT, VCPU_BYTES - COUNT_AT, MADV_DONTNEED);
+        return memory;
+    }
+    memory = mmap(NULL, VCPU_BYTES, PROT_READ | PROT_WRITE,
+                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+static void give_memory(struct engine *engine, void *memory)
+{
+    pthread_mutex_lock(&engine->lock);
+    if (engine->spares < ENGINE_SPARE_VCPUS) {
+        engine->spare[engine->spares++] = memory;
+        memory = NULL;
+    }
+    pthread_mutex_unlock(&engine->lock);
+    if (memory)
+        munmap(memory, VCPU_BYTES);
+}
+
 struct vcpu *vcpu_new(struct engine *engine, int number, struct error *err)
 {
     struct vcpu *vcpu;
-    uint8_t *memory = mmap(NULL, VCPU_BYTES, PROT_READ | PROT_WRITE,
-                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    uint8_t *memory = take_memory(engine);
 
-    if (memory == MAP_FAILED) {
+    if (!memory) {
         error_set(err, "no memory for a CPU: %s", strerror(errno));
         return NULL;
     }
@@ -125,7 +158,7 @@ struct vcpu *vcpu_new(struct engine *engine, int number, struct error *err)
     vcpu->set = probes_wanted(engine);
     if (!stream_new(vcpu)) {
         error_set(err, "no memory for a CPU's stream buffer: %s", strerror(errno));
-        munmap(memory, VCPU_BYTES);
+        give_memory(engine, memory);
         free(vcpu);
         return NULL;
     }
@@ -165,7 +198,7 @@ void vcpu_free(struct vcpu *vcpu)
     if (vcpu_current() == vcpu)
         engine->host->bind(NULL, NULL);
     stream_free(vcpu);
-    munmap(vcpu->state, VCPU_BYTES);
+    give_memory(engine, vcpu->state);
     free(vcpu);
 }
 
