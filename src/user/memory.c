@@ -21,6 +21,7 @@
 
 #include "base/log.h"
 #include "base/logitems.h"
+#include "guest/x86/cpuid.h"
 #include "user/internal.h"
 #include "user/place.h"
 #include "user/watch.h"
@@ -69,7 +70,8 @@ void user_memory_init(struct user *user)
 /* The vDSO is the host's, and the guest's too: it is code like any other, and is translated. */
 static bool note_vdso(void *opaque, const struct user_host_range *range)
 {
-    struct user_map *map = opaque;
+    struct user *user = opaque;
+    struct user_map *map = &user->map;
     const bool code = !strcmp(range->name, "[vdso]");
 
     if (code || !strncmp(range->name, "[vvar", 5)) {
@@ -78,7 +80,12 @@ static bool note_vdso(void *opaque, const struct user_host_range *range)
                                  .prot = (uint8_t)range->prot,
                                  .area = code ? USER_AREA_VDSO : USER_AREA_VVAR};
         user_map_insert(map, &m);
-        map->vdso = code ? range->start : map->vdso;
+        if (code) {
+            map->vdso = range->start;
+            if (user->options.model) {
+                x86_model_system_code(user->options.model, range->start, range->end);
+            }
+        }
     }
     return true;
 }
@@ -90,7 +97,7 @@ void user_memory_engine(struct user *user)
     if (user->engine) {
         engine_cache_ranges(user->engine, map->engine_start, map->engine_end);
     }
-    user_host_ranges(note_vdso, map);
+    user_host_ranges(note_vdso, user);
 }
 
 /* --- -d page --- */
