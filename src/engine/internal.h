@@ -41,6 +41,8 @@ enum {
     SOURCE_BYTES = 512, /* of guest code looked at for one block */
 };
 
+enum { ENGINE_SPARE_VCPUS = 4 }; /* whose memory is kept for the next ones */
+
 /* Executions of blocks are counted where somebody wants to know, each block in a word of its own in
  * each vCPU, behind the jump tables: so no two threads share a counter, and a loop over several
  * blocks does not wait for one. Everything else that is counted is a multiple of these. */
@@ -229,6 +231,8 @@ struct engine {
 
     /* vcpu.c */
     struct vcpu *vcpus;
+    void *spare[ENGINE_SPARE_VCPUS]; /* memory of vCPUs that are gone; under the lock */
+    unsigned spares;
     pthread_mutex_t stop_lock;
     pthread_cond_t stop_over;
     uint64_t generation; /* of blocks: a flush begins the next; changes under the lock */

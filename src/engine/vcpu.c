@@ -94,6 +94,8 @@ fail:
 void engine_free(struct engine *engine)
 {
     drain_end(engine);
+    while (engine->spares > 0)
+        munmap(engine->spare[--engine->spares], VCPU_BYTES + HUGE_PAGE);
     probes_free(engine);
     table_free(&engine->hash_table);
     munmap(engine->count_slot, sizeof(*engine->count_slot) * COUNT_SLOTS);
@@ -106,23 +108,49 @@ void engine_free(struct engine *engine)
     free(engine);
 }
 
-/* A vCPU's state block, and its tables behind it. */
-static bool memory_new(struct vcpu *vcpu, struct engine *engine)
+void vcpu_forget(struct vcpu *vcpu)
 {
-    uint8_t *memory = reserve(VCPU_BYTES + HUGE_PAGE);
-    unsigned others = 0;
-    uint8_t *state;
+    for (size_t i = 0; i < (size_t)1 << IR_JUMP_BITS; i++)
+        __atomic_store_n(&vcpu->jump_table[i], vcpu->engine->glue.empty, __ATOMIC_RELAXED);
+    madvise(vcpu->second_table, IR_SECOND_END - IR_SECOND_AT, MADV_DONTNEED);
+}
 
-    if (!memory)
-        return false;
+/* Memory of a vCPU that is gone, or NULL; and how many vCPUs there are. */
+static uint8_t *take_spare(struct engine *engine, unsigned *others)
+{
+    uint8_t *memory = NULL;
+
+    *others = 0;
     pthread_mutex_lock(&engine->lock);
     for (const struct vcpu *other = engine->vcpus; other; other = other->next)
-        others++;
+        ++*others;
+    if (engine->spares > 0)
+        memory = engine->spare[--engine->spares];
     pthread_mutex_unlock(&engine->lock);
+    return memory;
+}
+
+/* A vCPU's state block, and its tables behind it: 0 but for the jump table. The memory of one that
+ * is gone is taken again, since the page faults of the tables are most of what a vCPU costs. */
+static bool memory_new(struct vcpu *vcpu, struct engine *engine)
+{
+    unsigned others;
+    uint8_t *memory = take_spare(engine, &others), *state;
+    bool spare = memory != NULL;
+
+    if (!spare)
+        memory = reserve(VCPU_BYTES + HUGE_PAGE);
+    if (!memory)
+        return false;
     state = memory + (-(uintptr_t)memory & (HUGE_PAGE - 1));
-    if (others < HUGE_VCPUS)
-        madvise(state, HUGE_PAGE, MADV_HUGEPAGE);
-    madvise(state, IR_SECOND_AT, MADV_POPULATE_WRITE);
+    if (spare) {
+        memset(state, 0, IR_STATE_SIZE);
+        madvise(state + COUNT_AT, VCPU_BYTES - COUNT_AT, MADV_DONTNEED);
+    } else {
+        if (others < HUGE_VCPUS)
+            madvise(state, HUGE_PAGE, MADV_HUGEPAGE);
+        madvise(state, IR_SECOND_AT, MADV_POPULATE_WRITE);
+    }
     vcpu->memory = memory;
     vcpu->state = (struct ir_state *)(void *)state;
     vcpu->jump_table = (uint64_t *)(void *)(state + IR_STATE_SIZE);
@@ -131,16 +159,18 @@ static bool memory_new(struct vcpu *vcpu, struct engine *engine)
     return true;
 }
 
-static void memory_free(const struct vcpu *vcpu)
+static void memory_free(const struct vcpu *vcpu, struct engine *engine)
 {
-    munmap(vcpu->memory, VCPU_BYTES + HUGE_PAGE);
-}
+    void *memory = vcpu->memory;
 
-void vcpu_forget(struct vcpu *vcpu)
-{
-    for (size_t i = 0; i < (size_t)1 << IR_JUMP_BITS; i++)
-        __atomic_store_n(&vcpu->jump_table[i], vcpu->engine->glue.empty, __ATOMIC_RELAXED);
-    madvise(vcpu->second_table, IR_SECOND_END - IR_SECOND_AT, MADV_DONTNEED);
+    pthread_mutex_lock(&engine->lock);
+    if (engine->spares < ENGINE_SPARE_VCPUS) {
+        engine->spare[engine->spares++] = memory;
+        memory = NULL;
+    }
+    pthread_mutex_unlock(&engine->lock);
+    if (memory)
+        munmap(memory, VCPU_BYTES + HUGE_PAGE);
 }
 
 struct vcpu *vcpu_new(struct engine *engine, int number, struct error *err)
@@ -160,7 +190,7 @@ struct vcpu *vcpu_new(struct engine *engine, int number, struct error *err)
     vcpu->set = probes_wanted(engine);
     if (!stream_new(vcpu)) {
         error_set(err, "no memory for a CPU's stream buffer: %s", strerror(errno));
-        memory_free(vcpu);
+        memory_free(vcpu, engine);
         free(vcpu);
         return NULL;
     }
@@ -200,7 +230,7 @@ void vcpu_free(struct vcpu *vcpu)
     if (vcpu_current() == vcpu)
         engine->host->bind(NULL, NULL);
     stream_free(vcpu);
-    memory_free(vcpu);
+    memory_free(vcpu, engine);
     free(vcpu);
 }
 

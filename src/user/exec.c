@@ -35,7 +35,8 @@ static char *path_for_child(int dirfd, const char *path, int flags, int *kept, i
         *error = ENOENT;
         return NULL;
     }
-    snprintf(link, sizeof link, dirfd == AT_FDCWD ? "/proc/self/cwd" : "/proc/self/fd/%d", dirfd);
+    snprintf(link, sizeof link,
+             dirfd == AT_FDCWD ? "/proc/thread-self/cwd" : "/proc/thread-self/fd/%d", dirfd);
     ssize_t len = readlink(link, folder, sizeof folder - 1);
     if (len < 0) {
         *error = EBADF;
@@ -54,7 +55,7 @@ static char *path_for_child(int dirfd, const char *path, int flags, int *kept, i
     *kept = fcntl(dirfd, F_DUPFD, 512);
     *kept = *kept < 0 ? fcntl(dirfd, F_DUPFD, 0) : *kept;
     *error = *kept < 0 ? errno : 0;
-    return *kept < 0 ? NULL : mem_format("/proc/self/fd/%d", *kept);
+    return *kept < 0 ? NULL : mem_format("/proc/thread-self/fd/%d", *kept);
 }
 
 /* execve()'s errno for a file that cannot be run here, 0 for one that can. */
@@ -174,7 +175,7 @@ int64_t user_exec(struct user *user, int dirfd, const char *path, char *const *a
         char **all = child_arguments(user, file, argv, filters, toggles);
         char **environment = child_environment(envp);
         trace_file_flush();
-        execve("/proc/self/exe", all, environment);
+        execve("/proc/thread-self/exe", all, environment);
         error = errno;
         if (error == ENOENT && user->self_path) { /* no /proc here */
             execve(user->self_path, all, environment);

@@ -21,6 +21,7 @@
 
 #include "base/log.h"
 #include "base/logitems.h"
+#include "guest/x86/cpuid.h"
 #include "user/internal.h"
 #include "user/place.h"
 #include "user/watch.h"
@@ -72,7 +73,8 @@ void user_memory_init(struct user *user)
 /* The vDSO is the host's, and the guest's too: it is code like any other, and is translated. */
 static bool note_vdso(void *opaque, const struct user_host_range *range)
 {
-    struct user_map *map = opaque;
+    struct user *user = opaque;
+    struct user_map *map = &user->map;
     const bool code = !strcmp(range->name, "[vdso]");
 
     if (code || !strncmp(range->name, "[vvar", 5)) {
@@ -81,7 +83,12 @@ static bool note_vdso(void *opaque, const struct user_host_range *range)
                                  .prot = (uint8_t)range->prot,
                                  .area = code ? USER_AREA_VDSO : USER_AREA_VVAR};
         user_map_insert(map, &m);
-        map->vdso = code ? range->start : map->vdso;
+        if (code) {
+            map->vdso = range->start;
+            if (user->options.model) {
+                x86_model_system_code(user->options.model, range->start, range->end);
+            }
+        }
     }
     return true;
 }
@@ -93,7 +100,7 @@ void user_memory_engine(struct user *user)
     if (user->engine) {
         engine_cache_ranges(user->engine, map->engine_start, map->engine_end);
     }
-    user_host_ranges(note_vdso, map);
+    user_host_ranges(note_vdso, user);
 }
 
 /* --- -d page --- */
@@ -146,7 +153,7 @@ static struct user_file *describe_file(int fd)
     char link[64], path[4096 + 16];
     struct stat status;
 
-    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    snprintf(link, sizeof link, "/proc/thread-self/fd/%d", fd);
     if (fstat(fd, &status)) {
         return NULL;
     }
@@ -671,13 +678,17 @@ int64_t user_shmdt(struct user *user, uint64_t address)
 
 /* --- madvise --- */
 
-/* Advice that changes what is in memory. */
+enum { ADVICE_POPULATE_WRITE = 23, ADVICE_GUARD_INSTALL = 102 }; /* of later C libraries */
+
+/* Advice that changes what is in memory, or writes to it. */
 static bool changes_contents(int advice)
 {
     switch (advice) {
     case MADV_DONTNEED:
     case MADV_FREE:
     case MADV_REMOVE:
+    case ADVICE_POPULATE_WRITE:
+    case ADVICE_GUARD_INSTALL:
 #ifdef MADV_DONTNEED_LOCKED
     case MADV_DONTNEED_LOCKED:
 #endif

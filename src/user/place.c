@@ -151,7 +151,7 @@ int64_t user_place_anywhere(struct user_map *map, uint64_t hint, bool near,
 
 bool user_host_ranges(bool (*f)(void *opaque, const struct user_host_range *range), void *opaque)
 {
-    FILE *file = fopen("/proc/self/maps", "re");
+    FILE *file = fopen("/proc/thread-self/maps", "re");
     char *line = NULL;
     size_t room = 0;
     bool go_on = true;

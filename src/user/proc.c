@@ -166,6 +166,8 @@ struct smaps_field {
 struct smaps_sum {
     struct smaps_field field[SMAPS_FIELDS];
     unsigned fields;
+    bool huge;       /* THPeligible, of any */
+    char flags[160]; /* VmFlags of the first, without the rights */
 };
 
 static void add_field(struct smaps_sum *sum, const char *name, uint64_t kib)
@@ -184,6 +186,22 @@ static void add_field(struct smaps_sum *sum, const char *name, uint64_t kib)
     sum->field[i].kib += kib;
 }
 
+/* The rights are those of the guest's mapping; the host's may be fewer. */
+static void take_flags(struct smaps_sum *sum, char *words)
+{
+    char *rest, *word = strtok_r(words, " \n", &rest);
+
+    if (sum->flags[0]) {
+        return;
+    }
+    for (; word; word = strtok_r(NULL, " \n", &rest)) {
+        if (strcmp(word, "rd") != 0 && strcmp(word, "wr") != 0 && strcmp(word, "ex") != 0) {
+            size_t end = strlen(sum->flags);
+            snprintf(sum->flags + end, sizeof sum->flags - end, "%s ", word);
+        }
+    }
+}
+
 /* Page sizes are no sums, and the size is the guest's mapping's own. */
 static bool is_sum(const char *name)
 {
@@ -194,10 +212,13 @@ static struct smaps_sum *read_smaps(const struct user_mapping *m, size_t count)
 {
     struct smaps_sum *sums = mem_alloc((count + 1) * sizeof *sums);
     struct smaps_sum *now = &sums[count]; /* that of what is not the guest's */
-    FILE *file = fopen("/proc/self/smaps", "re");
+    FILE *file = fopen("/proc/thread-self/smaps", "re");
     char *line = NULL;
     size_t room = 0, i = 0;
 
+    if (file) {
+        setvbuf(file, NULL, _IOFBF, 1 << 16);
+    }
     while (file && getline(&line, &room, file) > 0) {
         uint64_t start, end, kib;
         char name[32];
@@ -209,6 +230,10 @@ static struct smaps_sum *read_smaps(const struct user_mapping *m, size_t count)
         } else if (sscanf(line, "%31[^:]: %" SCNu64, name, &kib) == 2 && strstr(line, " kB") &&
                    is_sum(name)) {
             add_field(now, name, kib);
+        } else if (!strncmp(line, "THPeligible:", 12)) {
+            now->huge = now->huge || strchr(line, '1');
+        } else if (!strncmp(line, "VmFlags:", 8)) {
+            take_flags(now, line + 8);
         }
     }
     free(line);
@@ -240,6 +265,9 @@ static void write_smaps(struct user *user, struct strbuf *s)
                       "MMUPageSize:    %8d kB\n",
                       (m[i].end - m[i].start) / 1024, USER_PAGE / 1024, USER_PAGE / 1024);
         add_sums(s, &sums[i]);
+        strbuf_printf(s, "THPeligible:    %8d\nVmFlags: %s%s%s%s\n", sums[i].huge,
+                      m[i].prot & PROT_READ ? "rd " : "", m[i].prot & PROT_WRITE ? "wr " : "",
+                      m[i].prot & PROT_EXEC ? "ex " : "", sums[i].flags);
     }
     free(sums);
     snapshot_free(user, m, count);
@@ -336,7 +364,7 @@ static bool folder_of(int dirfd, char *to, size_t size)
     if (dirfd == AT_FDCWD) {
         return getcwd(to, size) != NULL;
     }
-    snprintf(link, sizeof link, "/proc/self/fd/%d", dirfd);
+    snprintf(link, sizeof link, "/proc/thread-self/fd/%d", dirfd);
     ssize_t len = readlink(link, to, size - 1);
     to[len > 0 ? len : 0] = 0;
     return len > 0;
@@ -372,21 +400,32 @@ static bool straighten(int dirfd, const char *path, char *to)
     return true;
 }
 
-/* True if the text up to the next slash is a thread of ours; moves behind the slash. */
-static bool take_thread(const char **at)
+/* True if the text up to the next slash is a thread of ours, `id`; moves behind the slash. */
+static bool take_thread(const char **at, pid_t *id)
 {
     char *end, link[64];
-    unsigned long id = strtoul(*at, &end, 10);
+    unsigned long number = strtoul(*at, &end, 10);
 
     if (end == *at || *end != '/') {
         return false;
     }
     *at = end + 1;
-    if (id == (unsigned long)getpid()) {
+    *id = (pid_t)number;
+    if (number == (unsigned long)getpid()) {
         return true;
     }
-    snprintf(link, sizeof link, "/proc/self/task/%lu", id);
+    snprintf(link, sizeof link, "/proc/self/task/%lu", number);
     return access(link, F_OK) == 0;
+}
+
+/* Whether the thread has ended, as the first one may long before the process: the kernel has
+ * nothing to tell of its memory then. */
+static bool has_ended(pid_t id)
+{
+    char link[64], to[1];
+
+    snprintf(link, sizeof link, "/proc/self/task/%d/exe", (int)id);
+    return readlink(link, to, sizeof to) < 0;
 }
 
 static bool take_word(const char **at, const char *word)
@@ -411,14 +450,19 @@ static const struct file *find(struct user *user, int dirfd, const char *path)
         return NULL;
     }
     const char *at = whole;
-    if (!take_word(&at, "/proc/") ||
-        !(take_word(&at, "self/") || take_word(&at, "thread-self/") || take_thread(&at))) {
+    pid_t id = getpid();
+    if (!take_word(&at, "/proc/")) {
         return NULL;
     }
-    if (take_word(&at, "task/") && !take_thread(&at)) {
+    if (take_word(&at, "thread-self/")) {
+        id = gettid();
+    } else if (!take_word(&at, "self/") && !take_thread(&at, &id)) {
         return NULL;
     }
-    return !strcmp(at, file->name) ? file : NULL;
+    if (take_word(&at, "task/") && !take_thread(&at, &id)) {
+        return NULL;
+    }
+    return !strcmp(at, file->name) && !has_ended(id) ? file : NULL;
 }
 
 /* --- system calls --- */
@@ -435,7 +479,7 @@ static int64_t open_text(struct user *user, const struct file *file, int flags)
     strbuf_init(&text);
     file->write(user, &text);
     if (write(fd, text.data, text.len) == (ssize_t)text.len) {
-        snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+        snprintf(link, sizeof link, "/proc/thread-self/fd/%d", fd);
         result = open(link, O_RDONLY | (flags & (O_CLOEXEC | O_NONBLOCK)));
     }
     result = result < 0 ? -errno : result;
@@ -502,6 +546,6 @@ const char *user_proc_path(struct user *user, int dirfd, const char *path)
     if (access(user->image.path, F_OK) == 0 || user->image.exe_fd < 0) {
         return user->image.path;
     }
-    snprintf(link, sizeof link, "/proc/self/fd/%d", user->image.exe_fd); /* removed meanwhile */
+    snprintf(link, sizeof link, "/proc/thread-self/fd/%d", user->image.exe_fd); /* removed */
     return link;
 }

@@ -165,6 +165,7 @@ static int report(void)
 static const char HELP[] =
     "differential [options]: opcode rows on the real CPU and in the engine\n"
     "  --row NAME       only this row (as --list has it) or mnemonic; program, undefined\n"
+    "  --cpu MODEL      the guest's CPU: MODEL[,+feature,-feature...], as -cpu has it (max)\n"
     "  --cases N        cases for each row and form (40)\n"
     "  --case N         only case N\n"
     "  --seed N         0x... or decimal; else a new one\n"
@@ -194,11 +195,12 @@ static unsigned number_of(const char *text, const char *(*name)(unsigned), unsig
 static void read_options(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"row", 1, NULL, 'r'},       {"cases", 1, NULL, 'n'},  {"case", 1, NULL, 'c'},
-        {"seed", 1, NULL, 's'},      {"switch", 1, NULL, 'w'}, {"show", 1, NULL, 'S'},
-        {"ignore", 1, NULL, 'i'},    {"list", 0, NULL, 'l'},   {"coverage", 0, NULL, 'C'},
-        {"native", 0, NULL, 'N'},    {"probes", 0, NULL, 'p'}, {"verbose", 0, NULL, 'v'},
-        {"self-test", 0, NULL, 't'}, {"help", 0, NULL, 'h'},   {NULL, 0, NULL, 0},
+        {"cpu", 1, NULL, 'u'},      {"row", 1, NULL, 'r'},       {"cases", 1, NULL, 'n'},
+        {"case", 1, NULL, 'c'},     {"seed", 1, NULL, 's'},      {"switch", 1, NULL, 'w'},
+        {"show", 1, NULL, 'S'},     {"ignore", 1, NULL, 'i'},    {"list", 0, NULL, 'l'},
+        {"coverage", 0, NULL, 'C'}, {"native", 0, NULL, 'N'},    {"probes", 0, NULL, 'p'},
+        {"verbose", 0, NULL, 'v'},  {"self-test", 0, NULL, 't'}, {"help", 0, NULL, 'h'},
+        {NULL, 0, NULL, 0},
     };
     const char *length = getenv("VITRINE_CHECK");
     int option;
@@ -207,6 +209,7 @@ static void read_options(int argc, char **argv)
     settings.seed = (uint64_t)time(NULL) << 20 ^ (uint64_t)getpid();
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1)
         switch (option) {
+        case 'u': settings.cpu = optarg; break;
         case 'r': settings.row = optarg; break;
         case 'n': settings.cases = strtoul(optarg, NULL, 0); break;
         case 'c': settings.only = strtoul(optarg, NULL, 0); break;
@@ -233,9 +236,14 @@ static void read_options(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    struct error err;
     size_t size;
 
     read_options(argc, argv);
+    if (!engine_side_model(settings.cpu, &err)) {
+        fprintf(stderr, "differential: %s\n", err.text);
+        return 2;
+    }
     items_make();
     if (item_count == 0) {
         fprintf(stderr, "differential: no row is called %s; --list lists them\n", settings.row);

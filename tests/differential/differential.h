@@ -34,6 +34,7 @@ struct shared {
 struct settings {
     uint64_t seed;
     const char *row;
+    const char *cpu; /* as -cpu of vitrine-user has it; NULL: max */
     unsigned cases;
     int64_t only;     /* this case alone; -1: all */
     int side;         /* set of switches; -1: every one */

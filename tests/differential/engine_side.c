@@ -16,6 +16,8 @@
 #include "scratch.h"
 #include "user/access.h"
 
+enum { NEAR = 0x30000000, NEAR_SIZE = 1 << 20 }; /* small: guests may hit it */
+
 static const struct {
     const char *name;
     struct engine_options options;
@@ -29,7 +31,7 @@ static const struct {
     {"randomexits", {.random_exits = true}},
     {"smallcache", {.cache_size = 256 << 10}},
     {"short", {.block_limit = 3}},
-    {"near", {.code_near = 0x30000000, .cache_size = 1 << 20}}, /* small: guests may hit it */
+    {"near", {.code_near = NEAR, .cache_size = NEAR_SIZE}},
     {"all",
      {.no_chain = true,
       .no_liveness = true,
@@ -43,6 +45,7 @@ enum { COUNT = sizeof SWITCHES / sizeof *SWITCHES };
 
 static const int SIGNALS[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP};
 
+static const struct x86_model *model;
 static struct engine *engines[COUNT];
 static struct vcpu *vcpus[COUNT];
 static struct x86_memory_access memories[COUNT];
@@ -95,21 +98,26 @@ static void handle(int signal, siginfo_t *info, void *context)
         on_crash(signal, uc->uc_mcontext.gregs[REG_RIP], (uint64_t)info->si_addr);
 }
 
-static const struct x86_model *model(void)
+bool engine_side_model(const char *text, struct error *err)
 {
-    static const struct x86_model *max;
-    struct error err;
+    model = x86_model_parse(text, err);
+    return model != NULL;
+}
 
-    if (max == NULL)
-        max = x86_model_parse(NULL, &err);
-    if (max == NULL)
-        bug("no model: %s", err.text);
-    return max;
+/* The cache of `near` has a few pages beside. */
+bool engine_side_owns(uint64_t address)
+{
+    return address - NEAR < 2 * NEAR_SIZE;
 }
 
 const struct x86_features *engine_side_features(void)
 {
-    return &model()->features;
+    return &model->features;
+}
+
+uint64_t engine_side_xcr0(void)
+{
+    return model->xcr0;
 }
 
 static uint64_t guest_pc(void *opaque, uint64_t host_pc)
@@ -123,7 +131,7 @@ static void make(unsigned number)
     struct engine_config config = {
         .guest = &x86_guest,
         .host = &x64_host,
-        .guest_config = model(),
+        .guest_config = model,
         .memory =
             {
                 .page = page,

@@ -7,6 +7,7 @@
 
 #include <stdint.h>
 
+#include "base/error.h"
 #include "guest/x86/x86.h"
 #include "machine.h"
 
@@ -14,8 +15,17 @@
 unsigned engine_side_count(void);
 const char *engine_side_name(unsigned number);
 
+/* Which CPU the guest has, as -cpu has it; NULL: max. Once, before all others. False with a
+ * sentence where there is no such model. */
+bool engine_side_model(const char *text, struct error *err);
+
+/* Whether there is code of an engine, which guests must not run. */
+bool engine_side_owns(uint64_t address);
+
 /* What the guest's CPU has: static. */
 const struct x86_features *engine_side_features(void);
+/* The components of its XCR0. */
+uint64_t engine_side_xcr0(void);
 
 /* Runs the code at in->rip until it raises an exception. An event other than a fault is told as a
  * fault whose signal is 0 and whose code is the enum vcpu_event. */

@@ -3,6 +3,7 @@
  * Test cases of one instruction. */
 #include <string.h>
 
+#include "engine_side.h"
 #include "operands.h"
 
 /* Rows that do not run natively here, or that no run can repeat. */
@@ -24,6 +25,9 @@ static const struct {
 
 const char *generate_excluded(const struct x86_row *row)
 {
+    /* What the guest lacks is undefined there, and not run natively. */
+    if (row->feature != X86_FEATURE_NONE && !x86_has(engine_side_features(), row->feature))
+        return NULL;
     if (row->table == X86_TABLE_0F && row->opcode == 0x0d && row->match & X86_SELECT_REG)
         return "defined on Intel's processors, undefined on AMD's";
     for (unsigned i = 0; i < sizeof EXCLUDED / sizeof *EXCLUDED; i++)
@@ -57,8 +61,23 @@ static bool fetched(enum scratch_layout layout, uint64_t pc, unsigned length)
     return pc + length <= code + pages * SCRATCH_PAGE;
 }
 
+bool generate_fetched(const struct test_case *c)
+{
+    return fetched(c->layout, c->code, c->size);
+}
+
+/* CMPS with REP, which AMD's processors begin with the other operand than CMPS alone, as which it is
+ * executed under probes. */
+static bool compares_strings(const struct native_insn *native)
+{
+    return native->attributes & NATIVE_REP && native->mem_implicit & NATIVE_STRING_SI &&
+           native->mem_implicit & NATIVE_STRING_DI_R;
+}
+
 static bool has_several(const struct x86_insn *insn)
 {
+    if (compares_strings(&insn->native))
+        return true;
     switch (insn->lowering) {
     case X86_LOWER_XSAVE:
     case X86_LOWER_XRSTOR:

@@ -35,6 +35,9 @@ struct test_case {
 /* Why this row is not run on the real CPU; NULL: it is. */
 const char *generate_excluded(const struct x86_row *row);
 
+/* False: its last bytes are in no memory. */
+bool generate_fetched(const struct test_case *c);
+
 /* Makes one instruction of the row; memory contents are put into the scratch memory. `memory`:
  * which form, for rows that have both. False: the row cannot be met (a fault of row or decoder). */
 bool generate_instruction(struct random *r, const struct x86_row *row, bool memory,

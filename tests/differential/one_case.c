@@ -13,7 +13,7 @@
 #include "differential.h"
 #include "engine_side.h"
 #include "native.h"
-#include "operands.h"
+#include "offered.h"
 #include "scratch.h"
 #include "told.h"
 
@@ -57,9 +57,12 @@ static void print_code(struct strbuf *out, const struct test_case *c)
 
 void one_case_print_how(struct strbuf *out, const struct item *item, uint32_t number, unsigned side)
 {
-    strbuf_printf(out, "%s case %u: differential --seed %#llx --row %s --case %u --switch %s%s\n",
+    strbuf_printf(out, "%s case %u: differential --seed %#llx --row %s --case %u --switch %s%s",
                   item->name, number, (unsigned long long)settings.seed, item->name, number,
                   engine_side_name(side), settings.probes ? " --probes" : "");
+    if (settings.cpu != NULL)
+        strbuf_printf(out, " --cpu %s", settings.cpu);
+    strbuf_puts(out, "\n");
 }
 
 static void print_case(const struct item *item, uint32_t number, unsigned side, const char *what,
@@ -105,24 +108,32 @@ static void run_other(unsigned side, const struct machine *in, struct outcome *o
     scratch_keep(engine_memory);
 }
 
-/* Runs natively, or tells what must happen where the CPU has what the guest lacks: #UD. False: it
- * lacks it and the bytes cannot be fetched, so that there is nothing to compare with. */
+/* Runs natively, or tells what must happen where the CPU has what the guest lacks: #UD, or what is
+ * left without a prefix. False: it lacks it and the bytes cannot be fetched, so that there is
+ * nothing to compare with. */
 static bool run_native(const struct item *item, const struct test_case *c, struct outcome *out)
 {
-    bool offered = settings.native_only || item->kind != KIND_ROW ||
-                   operands_offered(engine_side_features(), c);
+    uint8_t without[GENERATE_CODE];
+    enum offered what = settings.native_only || item->kind != KIND_ROW
+                            ? OFFERED
+                            : offered(engine_side_features(), c, without);
 
+    if (what == OFFERED_NOT) {
+        if (!generate_fetched(c))
+            return false;
+        out->machine = c->machine;
+        machine_normalize(out->machine.vector);
+        out->fault = (struct machine_fault){SIGILL, ILL_ILLOPN, c->machine.rip, 6, 0};
+        memcpy(native_memory, scratch_initial(), scratch_kept());
+        return true;
+    }
+    if (what == OFFERED_ANOTHER)
+        scratch_put(c->code, without, c->size);
     scratch_reset();
     native_run(&c->machine, out);
     scratch_keep(native_memory);
-    if (offered)
-        return true;
-    if (out->fault.error & 0x10 && out->machine.rip == c->machine.rip)
-        return false;
-    out->machine = c->machine;
-    machine_normalize(out->machine.vector);
-    out->fault = (struct machine_fault){SIGILL, ILL_ILLOPN, c->machine.rip, 6, 0};
-    memcpy(native_memory, scratch_initial(), scratch_kept());
+    if (what == OFFERED_ANOTHER)
+        scratch_put(c->code, c->bytes, c->size);
     return true;
 }
 

@@ -4,19 +4,12 @@
  * what single instructions want. A register that has its value keeps it. */
 #include <string.h>
 
+#include "engine_side.h"
 #include "operands.h"
 
 bool operands_decode(const uint8_t *bytes, unsigned size, uint64_t pc, struct x86_insn *insn)
 {
     return x86_decode(X86_MODE_64, NULL, bytes, size, pc, insn) == X86_DECODE_OK;
-}
-
-bool operands_offered(const struct x86_features *features, const struct test_case *c)
-{
-    struct x86_insn insn;
-
-    return x86_decode(X86_MODE_64, features, c->bytes, c->size, c->code, &insn) !=
-           X86_DECODE_UNDEFINED;
 }
 
 static bool is_fixed(const struct operands *o, unsigned gpr)
@@ -211,7 +204,7 @@ static void leave_out_host_only(uint8_t *header)
     __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
     memcpy(word, header, sizeof word);
     for (unsigned i = 0; i < 2; i++)
-        word[i] &= ~((uint64_t)high << 32 | low) | MACHINE_XCR0;
+        word[i] &= ~((uint64_t)high << 32 | low) | engine_side_xcr0();
     memcpy(header, word, sizeof word);
 }
 
@@ -239,7 +232,8 @@ static void put_image(struct operands *o, uint64_t address, enum image_kind kind
         m.vector[MACHINE_XSTATE_BV] = random_chance(r, 60) ? 7 : random_below(r, 8);
         if (random_chance(r, 5))
             m.vector[MACHINE_XSTATE_BV + random_below(r, 24)] = random_bits(r);
-        if (random_chance(r, 15)) { /* compacted */
+        if (x86_has(engine_side_features(), X86_FEATURE_XSAVEC) &&
+            random_chance(r, 15)) { /* compacted */
             m.vector[MACHINE_XSTATE_BV + 8] = 7;
             m.vector[MACHINE_XSTATE_BV + 15] = 0x80;
         }
@@ -297,7 +291,9 @@ static void set_modrm(struct operands *o)
     uint64_t target = scratch_address(o->random, o->layout, choose_place(o), size);
 
     if (kind == IMAGE_XSAVE) { /* components that only the host's XCR0 has are left out */
-        set_gpr(o, X86_RAX, random_chance(o->random, 50) ? 7 : random_below(o->random, 8));
+        uint64_t components = random_chance(o->random, 50) ? 7 : random_below(o->random, 8);
+
+        set_gpr(o, X86_RAX, components & engine_side_xcr0());
         set_gpr(o, X86_RDX, 0);
     }
     if (o->insn->row->flags_written == NATIVE_CF && n->attributes & NATIVE_REG_GPR &&
@@ -321,7 +317,8 @@ static void set_modrm(struct operands *o)
         far_image(o, bytes);
         if (n->mem_size == 2) /* MOV: only a selector */
             memcpy(bytes, bytes + (n->opsize >= 2 ? n->opsize : 8), 2);
-        scratch_put(target, bytes, n->mem_size);
+        scratch_put(target, bytes,
+                    o->insn->lowering == X86_LOWER_FAR ? n->opsize + 2 : n->mem_size);
     }
     want_equal(o, target);
 }
@@ -453,7 +450,7 @@ static void set_relative(struct operands *o)
             away = (int8_t)random_bits(o->random);
         else
             away = operands_target(o->random, o->layout, o->insn->pc, length) - next;
-    } while (away >= -(int)length && away < 0);
+    } while ((away >= -(int)length && away < 0) || engine_side_owns(next + (int32_t)away));
     memcpy(o->bytes + length - size, &away, size);
     if (o->insn->lowering == X86_LOWER_LOOP && random_chance(o->random, 60))
         set_gpr(o, X86_RCX, address_noise(o, random_below(o->random, 3)));

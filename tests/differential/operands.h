@@ -23,9 +23,6 @@ struct operands {
 /* Decodes for a guest with all features. */
 bool operands_decode(const uint8_t *bytes, unsigned size, uint64_t pc, struct x86_insn *insn);
 
-/* False: it needs a feature that is not among these, so it is undefined. */
-bool operands_offered(const struct x86_features *features, const struct test_case *c);
-
 /* Sets the operands. The instruction may have to be decoded again: its bytes may change. */
 void operands_set(struct operands *o);
 

@@ -27,7 +27,7 @@ static void add(struct test_case *c, const void *bytes, unsigned size)
 }
 
 /* Rows with general registers are as frequent as all others together. */
-static const struct x86_row *choose_row(struct random *r, const struct x86_features *features)
+static const struct x86_row *choose_row(struct random *r)
 {
     unsigned count;
     const struct x86_row *rows = x86_rows(&count);
@@ -41,22 +41,31 @@ static const struct x86_row *choose_row(struct random *r, const struct x86_featu
         if (row->lowering != X86_LOWER_NATIVE && row->lowering != X86_LOWER_PUSHF &&
             row->lowering != X86_LOWER_MOV_SEG)
             continue;
-        if (features != NULL &&
-            ((row->feature != X86_FEATURE_NONE && !x86_has(features, row->feature)) ||
-             (row->feature_wide != X86_FEATURE_NONE && !x86_has(features, row->feature_wide))))
-            continue;
         if (vector && random_chance(r, 70))
             continue;
         return row;
     }
 }
 
-static bool allowed(struct program *p, const struct x86_insn *insn)
+/* False: the guest's CPU does not have it, or makes another instruction of it. */
+static bool is_there(const struct x86_features *features, const struct encoding *e,
+                     const struct x86_row *row)
+{
+    struct x86_insn insn;
+
+    return x86_decode(X86_MODE_64, features, e->bytes, e->size < 15 ? e->size : 15, 0x1000,
+                      &insn) == X86_DECODE_OK &&
+           insn.row == row;
+}
+
+static bool allowed(struct program *p, const struct encoding *e, const struct x86_insn *insn)
 {
     const struct native_insn *n = &insn->native;
     unsigned kept = p->pins | 1u << p->counter;
     bool stack = n->mem_implicit == NATIVE_PUSH || n->mem_implicit == NATIVE_POP;
 
+    if (!is_there(p->features, e, insn->row))
+        return false;
     if (n->gpr_written & kept || (n->gpr_written & 1u << X86_RSP && !stack))
         return false;
     if (stack && (n->rm == X86_RSP || strcmp(insn->row->mnemonic, "leave") == 0))
@@ -91,12 +100,12 @@ static void add_instruction(struct program *p)
     uint8_t *bytes = c->bytes + c->size;
 
     do {
-        const struct x86_row *row = choose_row(p->random, p->features);
+        const struct x86_row *row = choose_row(p->random);
 
         e.pins = p->pins;
         encode(p->random, row, how, &e);
     } while (!operands_decode(e.bytes, e.size < 15 ? e.size : 15, c->code + c->size, &insn) ||
-             !allowed(p, &insn));
+             !allowed(p, &e, &insn));
     memcpy(bytes, e.bytes, insn.length);
     o.bytes = bytes;
     if (e.disp_size == 1 && insn.native.mem_size >= 16)

@@ -23,11 +23,14 @@ static uint8_t *area, *model;
 
 static void refill(void)
 {
+    static uint8_t pattern[SIZE];
     uint32_t x = 12345;
-    for (int i = 0; i < SIZE; i++) {
+    for (int i = 0; i < SIZE && !pattern[SIZE - 1]; i++) {
         x = x * 1103515245 + 12345;
-        area[i] = model[i] = (uint8_t)(x >> 16);
+        pattern[i] = (uint8_t)(x >> 16 | (i == SIZE - 1));
     }
+    memcpy(area, pattern, SIZE);
+    memcpy(model, pattern, SIZE);
 }
 
 static void model_move(size_t to, size_t from, size_t count, int width, int step)

@@ -158,6 +158,49 @@ static void maps_whole(void)
     close(fd);
 }
 
+/* What smaps calls the rights and flags of the mapping at `memory`. */
+static void expect_flags(const void *memory, const char *expected)
+{
+    FILE *file = fopen("/proc/self/smaps", "r");
+    EXPECT_OR_END(file);
+    char line[8192], *space;
+    bool here = false, found = false;
+    while (fgets(line, sizeof line, file)) {
+        unsigned long start = strtoul(line, &space, 16);
+        here = *space == '-' ? start == (unsigned long)memory : here;
+        if (here && !strncmp(line, "VmFlags: ", 9)) {
+            found = true;
+            EXPECT_THAT(!strncmp(line + 9, expected, strlen(expected)), "%s, expected %s", line,
+                        expected);
+        }
+    }
+    EXPECT(found);
+    fclose(file);
+}
+
+/* A page with code that was executed is as it was asked for. */
+static void flags_of_mappings(void)
+{
+    static const uint8_t code[] = {0xb8, 42, 0, 0, 0, 0xc3}; /* mov eax, 42; ret */
+    uint8_t *page = mmap(NULL, 3 * 4096, PROT_READ | PROT_WRITE | PROT_EXEC,
+                         MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    EXPECT_OR_END(page != MAP_FAILED);
+    mprotect(page, 4096, PROT_NONE); /* alone, whatever lies beside */
+    mprotect(page + 2 * 4096, 4096, PROT_NONE);
+    page += 4096;
+    memcpy(page, code, sizeof code);
+    EXPECT_SAME(((int (*)(void))page)(), 42);
+    expect_flags(page, "rd wr ex mr mw me ");
+    /* Advice that writes: MADV_POPULATE_WRITE, since Linux 5.14. */
+    EXPECT(madvise(page, 4096, 23) == 0 || madvise(NULL, 0, 23) < 0);
+    EXPECT_SAME(((int (*)(void))page)(), 42);
+    EXPECT(mprotect(page, 4096, PROT_READ | PROT_EXEC) == 0);
+    expect_flags(page, "rd ex mr mw me ");
+    EXPECT(madvise(page, 4096, MADV_DONTDUMP) == 0);
+    expect_flags(page, "rd ex mr mw me ac dd ");
+    EXPECT(munmap(page - 4096, 3 * 4096) == 0);
+}
+
 static void vectors(char **argv)
 {
     static char text[1 << 16];
@@ -219,6 +262,7 @@ int main(int argc, char **argv)
     exe(argv[0]);
     maps();
     maps_whole();
+    flags_of_mappings();
     vectors(argv);
     pid_t child = fork();
     if (child == 0) {

@@ -30,7 +30,22 @@ def chosen(number):
     return "", SWITCHES[(number + day) % len(SWITCHES)]
 
 
+# CPU models that CPU_PROGRAMS run as: all that differ, in the long form.
+MODELS = ("qemu64", "Nehalem", "Haswell", "x86-64-v3")
+MORE_MODELS = ("Westmere", "SandyBridge", "IvyBridge", "Broadwell", "Skylake-Client", "x86-64-v1", "x86-64-v2",
+               "max,-xsave", "max,-avx", "max,-xsavec", "max,-fsgsbase")
+CPU_PROGRAMS = ("cpu_id", "cpu_state", "code_library")
+
+
 class Guest(unittest.TestCase):
+    def test_models(self):
+        for name in CPU_PROGRAMS:
+            for model in MODELS + (MORE_MODELS if LONG else ()):
+                with self.subTest(program=name, model=model), \
+                        tempfile.TemporaryDirectory(prefix="vitrine-test-") as folder:
+                    done = run(translated([str(FOLDER / name)], ["-cpu", model]), folder, timeout=TIMEOUT)
+                    self.assertEqual((done.ending, done.stdout, done.stderr), ("status 0", b"", b""))
+
     def compare(self, name, switches):
         program = FOLDER / name
         if not program.exists():

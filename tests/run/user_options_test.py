@@ -96,6 +96,8 @@ class Options(Case):
                 (["-E", "novalue", "x"], "-E: 'novalue' is not of the form VARIABLE=VALUE"),
                 (["-U", "a=b", "x"], "-U: 'a=b' is no name of a variable"),
                 (["-cpu", "nosuch", "/bin/true"], "-cpu: "),
+                (["-cpu", "qemu32", "/bin/true"], "-cpu: the CPU qemu32 has no 64-bit mode"),
+                (["-cpu", "max,-lm", "/bin/true"], "-cpu: the CPU max,-lm has no 64-bit mode"),
                 (["-d", "nosuch", "x"], "-d nosuch: there is no such log item"),
                 (["-d", "op_ind", "x"], "-d op_ind: this program does not have the log item"),
                 (["-dfilter", "12", "x"], "-dfilter: '12' is no range of addresses"),

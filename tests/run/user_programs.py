@@ -234,7 +234,19 @@ INTERPRETERS = [
     python_module("test_posix", long=True, timeout=300),
     python_module("test_zlib", long=True, timeout=300),
     python_module("test_re", long=True, timeout=300),
-    python_module("test_decimal", long=True, timeout=600),
+    # It loads what it tests only when run as a program.
+    Row("python_test_decimal", ["python3", "-m", "test.test_decimal"], stdout=False, long=True, timeout=600,
+        normalize=summary_of_tests),
+    python_module("test_os", long=True, timeout=300),
+    python_module("test_sys", long=True, timeout=300),
+    python_module("test_faulthandler", long=True, timeout=400),
+    python_module("test_asyncio.test_events", long=True, timeout=300),
+    python_module("test_asyncio.test_subprocess", long=True, timeout=300),
+    python_module("test_asyncio.test_unix_events", long=True, timeout=300),
+    python_module("test_epoll", long=True, timeout=300),
+    python_module("test_pty", long=True, timeout=300),
+    python_module("test_sys_settrace", long=True, timeout=300),
+    python_module("test_eintr", long=True, timeout=400),
 ]
 
 # --- compilers
@@ -266,6 +278,12 @@ COMPILERS = [
     Row("gdb", "gdb -nx -q -batch -ex 'disassemble main' -ex 'info line main' -ex 'ptype struct point' "
         "-ex 'info functions compare' -ex 'print sizeof(struct point)' ./hello", stderr=False,
         files={"hello.c": HELLO_C}, prepare="gcc -g -O1 -o hello hello.c -lm"),
+    Row("make_compiles", "make -j2 -s && ./p; echo $?", long=True, timeout=120, files={
+        "Makefile": "p: main.o a.o b.o c.o d.o e.o f.o\n\tgcc -o $@ $^\n%.o: %.c\n\tgcc -O2 -c $<\n",
+        "main.c": "".join(f"int {x}(int);" for x in "abcdef")
+                  + "int main(void) { return (" + " + ".join(f"{x}(9)" for x in "abcdef") + ") & 63; }\n",
+        **{f"{x}.c": f"#include <stdio.h>\nint {x}(int n) {{ int s = 0; while (n--) s += n % {i + 2}; return s; }}\n"
+           for i, x in enumerate("abcdef")}}),
     Row("make", "make -j2 -s; ./all.txt; cat all.txt; make -s; touch -d 2030-01-01 a; make -n",
         files={"Makefile": "all.txt: a b\n\tcat a b > all.txt\na b:\n\tsleep 0.02; echo $@ > $@\n"}, stderr=False),
     Row("gcc_large", "gcc -O2 -w -c large.c && gcc -O0 -w -c large.c -o l0.o && md5sum large.o l0.o", long=True,

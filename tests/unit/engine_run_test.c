@@ -277,6 +277,47 @@ static void calls_through_memory_and_releases_arguments(void **state)
     guest_close(&guest);
 }
 
+/* --- one after another --- */
+
+GUEST_CODE(spoil_all,
+           "mov rax, -1\n mov r15, rax\n movq xmm3, rax\n pcmpeqb xmm4, xmm4\n std\n call [rsi]\n"
+           "ret\n");
+GUEST_CODE(returns, "cld\n mov eax, 5\n ret\n");
+
+/* The memory of a vCPU that is gone is used again: nothing of it shows, no jump of it is known. */
+static void a_cpu_leaves_nothing_to_the_next(void **state)
+{
+    struct guest guest;
+    const void *first = NULL;
+    unsigned again = 0;
+
+    (void)state;
+    guest_open(&guest, NULL, ENGINE_PAGE_EXEC);
+    uint64_t returning = GUEST_PUT(&guest, returns), pc = GUEST_PUT(&guest, spoil_all);
+    *(uint64_t *)(void *)guest.data = returning;
+    for (int i = 0; i < 12; i++) {
+        static const uint64_t none[16];
+        struct vcpu *vcpu = guest_cpu_open(&guest, i);
+        struct x86_cpu *cpu = guest_cpu(vcpu);
+
+        again += cpu == first;
+        first = cpu;
+        uint64_t rsp = cpu->state.reg[X86_RSP]; /* the only one that was set */
+        cpu->state.reg[X86_RSP] = 0;
+        assert_memory_equal(cpu->state.reg, none, sizeof none);
+        cpu->state.reg[X86_RSP] = rsp;
+        assert_memory_equal(cpu->state.vector + 160, none, sizeof none);
+        assert_int_equal(guest_call(&guest, vcpu, pc, 0, (uint64_t)(uintptr_t)guest.data, 0),
+                         5 + (unsigned)i);
+        guest_cpu_close(vcpu);
+        /* What it jumped to changes meanwhile. */
+        ++*(uint8_t *)(uintptr_t)(returning + 2);
+        engine_invalidate(guest.engine, returning, returning + 6);
+    }
+    assert_true(again > 0);
+    guest_close(&guest);
+}
+
 /* --- faults --- */
 
 /* Leaves known values in all registers and flags, then the instruction under test, which the test
@@ -313,6 +354,8 @@ GUEST_CODE(jump_nowhere, "jmp rdi\n");
 GUEST_CODE(pop_nowhere, "mov rsp, rdi\n pop rax\n");
 GUEST_CODE(return_nowhere, "mov rsp, rdi\n ret\n");
 GUEST_CODE(call_nowhere, "mov rsp, rdi\n call 2f\n 2: nop\n");
+GUEST_CODE(call_overwritten, "mov rdx, 0x8000000000000000\n mov [rsp - 8], rdx\n"
+                             "call [rsp - 8]\n");
 GUEST_CODE(far_load, "mov rax, [0x1000]\n");
 GUEST_CODE(absolute_load, "movabs rax, [0x1000]\n");
 GUEST_CODE(gs_load, "mov rax, gs:[rdi]\n");
@@ -354,6 +397,7 @@ static const struct fault_case fault_cases[] = {
     {CASE(pop_nowhere), 1, SIGSEGV, SEGV_MAPERR, NOWHERE, 14, 4, 1 << X86_RSP, false, false},
     {CASE(return_nowhere), 1, SIGSEGV, SEGV_MAPERR, NOWHERE, 14, 4, 1 << X86_RSP, false, false},
     {CASE(call_nowhere), 1, SIGSEGV, SEGV_MAPERR, NOWHERE - 8, 14, 6, 1 << X86_RSP, false, false},
+    {CASE(call_overwritten), 2, SIGSEGV, SI_KERNEL, 0, 13, 0, 1 << X86_RDX, false, false},
     {CASE(far_load), 0, SIGSEGV, SEGV_MAPERR, NOWHERE, 14, 4, 0, false, false},
     {CASE(absolute_load), 0, SIGSEGV, SEGV_MAPERR, NOWHERE, 14, 4, 0, false, false},
     {CASE(gs_load), 0, SIGSEGV, SEGV_MAPERR, NOWHERE + 0x500, 14, 4, 0, false, false},
@@ -1320,6 +1364,7 @@ int main(void)
         cmocka_unit_test(counts_instructions_exactly),
         cmocka_unit_test(targets_collide_in_the_jump_table),
         cmocka_unit_test(calls_through_memory_and_releases_arguments),
+        cmocka_unit_test(a_cpu_leaves_nothing_to_the_next),
         cmocka_unit_test(faults_are_exact),
         cmocka_unit_test(division_by_zero),
         cmocka_unit_test(execution_ends_where_a_page_may_not_be_executed),

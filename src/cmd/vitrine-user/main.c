@@ -121,6 +121,10 @@ static bool prepare(struct options *options, struct error *err)
     if (!options->user.model) {
         return error_prefix(err, "-cpu: ");
     }
+    if (!x86_has(&options->user.model->features, X86_FEATURE_LM)) {
+        return error_set(err, "-cpu: the CPU %s has no 64-bit mode (lm), which programs need",
+                         options->user.cpu);
+    }
     const char *program = user_find_program(options->user.program, err);
     if (!program) {
         return false;

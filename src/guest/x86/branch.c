@@ -33,6 +33,13 @@ static bool operand_leads(struct x86_cpu *cpu, const struct x86_insn *insn, uint
                : holds(cpu, insn, x86_effective_address(cpu, insn), target);
 }
 
+/* Whether CALL has pushed over its operand: what led there is not there any more. */
+static bool is_overwritten(struct x86_cpu *cpu, const struct x86_insn *insn)
+{
+    return insn->native.modrm == NATIVE_MODRM_MEM &&
+           x86_effective_address(cpu, insn) - cpu->state.reg[X86_RSP] + 2 * SLOT - 1 < 2 * SLOT - 1;
+}
+
 /* What the branch has added to RSP; false: it cannot have led there. */
 static bool can_have_led(struct x86_cpu *cpu, const struct x86_insn *insn, uint64_t target,
                          int64_t *moved)
@@ -55,7 +62,7 @@ static bool can_have_led(struct x86_cpu *cpu, const struct x86_insn *insn, uint6
             return false;
         *moved = -SLOT;
         *rsp += SLOT;
-        leads = operand_leads(cpu, insn, target);
+        leads = is_overwritten(cpu, insn) || operand_leads(cpu, insn, target);
         *rsp -= SLOT;
         return leads;
     default: return false;

@@ -33,6 +33,9 @@ struct x86_model {
     uint32_t cache[X86_CACHE_SUBLEAVES][4];
     uint32_t cache_amd[2][4];
 
+    /* Code in [start, end) is the host's system's; see x86_model_system_code. Both 0: none. */
+    uint64_t system_code_start, system_code_end;
+
     /* How the host's CPU executes the natively executed part. */
     uint32_t mxcsr_mask;        /* bits of MXCSR that may be set */
     bool pointers_when_pending; /* FXSAVE and XSAVE store FIP, FDP, FOP only with an exception
@@ -53,6 +56,19 @@ const struct x86_model *x86_model_parse_warn(const char *text, x86_warn_fn *warn
 
 /* Nothing may use the model any more. */
 void x86_model_free(const struct x86_model *model);
+
+/* What lies in [start, end) may use all that is executed, whatever the model has: the host's vDSO,
+ * which the host's kernel has made for the host's CPU. Before anything is translated for the model.
+ */
+void x86_model_system_code(const struct x86_model *model, uint64_t start, uint64_t end);
+
+/* The features for x86_decode() of code at `pc`. Pure; any thread. */
+static inline const struct x86_features *x86_features_at(const struct x86_model *model, uint64_t pc)
+{
+    return pc - model->system_code_start < model->system_code_end - model->system_code_start
+               ? NULL
+               : &model->features;
+}
 
 /* Prints the list of models and of features, as -cpu help does. */
 void x86_model_help(FILE *out);

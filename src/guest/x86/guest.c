@@ -42,8 +42,8 @@ static bool help(const void *config, void *state, const uint8_t *bytes, size_t s
     struct x86_fault raised = {.vector = VECTOR_UD};
     struct x86_insn insn;
 
-    if (x86_decode(X86_MODE_64, &model->features, bytes, size, cpu->state.pc, &insn) ==
-            X86_DECODE_OK &&
+    if (x86_decode(X86_MODE_64, x86_features_at(model, cpu->state.pc), bytes, size, cpu->state.pc,
+                   &insn) == X86_DECODE_OK &&
         x86_helpers[insn.lowering] && x86_helpers[insn.lowering](cpu, &insn, &raised))
         return true;
     *fault = (struct ir_fault){raised.vector, raised.error, raised.address};

@@ -503,6 +503,14 @@ const struct x86_model *x86_model_parse(const char *text, struct error *err)
     return x86_model_parse_warn(text, warn_on_stderr, NULL, err);
 }
 
+void x86_model_system_code(const struct x86_model *model, uint64_t start, uint64_t end)
+{
+    struct x86_model *changed = (void *)(uintptr_t)model;
+
+    changed->system_code_start = start;
+    changed->system_code_end = end;
+}
+
 void x86_model_free(const struct x86_model *model)
 {
     free((void *)(uintptr_t)model);

@@ -395,7 +395,7 @@ enum ir_translated x86_translate(const void *config, struct ir_block *block, con
                                  size_t size, unsigned limit)
 {
     const struct x86_model *model = config;
-    const struct x86_features *features = &model->features;
+    const struct x86_features *features = x86_features_at(model, block->pc);
     struct x86_insn insn;
 
     while (!block->ended) {
