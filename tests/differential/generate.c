@@ -66,8 +66,6 @@ bool generate_fetched(const struct test_case *c)
     return fetched(c->layout, c->code, c->size);
 }
 
-/* CMPS with REP, which AMD's processors begin with the other operand than CMPS alone, as which it is
- * executed under probes. */
 static bool compares_strings(const struct native_insn *native)
 {
     return native->attributes & NATIVE_REP && native->mem_implicit & NATIVE_STRING_SI &&
@@ -76,8 +74,6 @@ static bool compares_strings(const struct native_insn *native)
 
 static bool has_several(const struct x86_insn *insn)
 {
-    if (compares_strings(&insn->native))
-        return true;
     switch (insn->lowering) {
     case X86_LOWER_XSAVE:
     case X86_LOWER_XRSTOR:
@@ -136,6 +132,7 @@ bool generate_instruction(struct random *r, const struct x86_row *row, bool memo
     operands_set(&o);
     c->undefined = insn.native.flags_undefined;
     c->several = has_several(&insn);
+    c->two_strings = compares_strings(&insn.native);
     c->x87_gs = insn.native.attributes & NATIVE_X87 && insn.native.segment == NATIVE_GS;
     c->calls = insn.lowering == X86_LOWER_CALL_R;
     c->selectors = insn.lowering == X86_LOWER_FAR || insn.lowering == X86_LOWER_IRET;
@@ -211,7 +208,7 @@ bool generate_undefined(struct random *r, struct test_case *c)
     c->size = 15;
     c->code = c->machine.rip = choose_pc(r, c->layout, c->size) & ~UINT64_C(63);
     c->undefined = 0;
-    c->several = c->calls = c->selectors = c->x87_gs = false;
+    c->several = c->two_strings = c->calls = c->selectors = c->x87_gs = false;
     memcpy(c->bytes, bytes, c->size);
     scratch_put(c->code, c->bytes, c->size);
     return true;

@@ -23,9 +23,11 @@ struct test_case {
     unsigned size; /* its bytes */
     uint8_t bytes[GENERATE_CODE];
     unsigned undefined; /* flags that are undefined at the end */
-    bool several;   /* one instruction with several accesses to memory, in an order that no manual
-                       tells: the first address that faults may differ */
-    bool x87_gs;    /* x87 with a memory operand in GS: FDP is without the base natively */
+    bool several;     /* one instruction with several accesses to memory, in an order that no manual
+                         tells: the first address that faults may differ */
+    bool two_strings; /* CMPS with REP, which AMD's processors begin with the other operand than
+                         CMPS alone, as which it is executed under probes: either may fault */
+    bool x87_gs;      /* x87 with a memory operand in GS: FDP is without the base natively */
     bool calls;     /* CALL r/m: where it leads is known only when the return address is pushed, so
                        that is in memory also where the target is not canonical */
     bool selectors; /* some of them are selectors, so the kind of fault may differ too, and what

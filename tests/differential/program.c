@@ -230,7 +230,7 @@ void generate_program(struct random *r, const struct x86_features *features, str
     c->layout = random_chance(r, 50) ? SCRATCH_LOW : SCRATCH_HIGH;
     c->size = 0;
     c->undefined = 0;
-    c->several = c->calls = c->selectors = c->x87_gs = false;
+    c->several = c->two_strings = c->calls = c->selectors = c->x87_gs = false;
     scratch_begin(c->layout);
     c->code = c->machine.rip =
         scratch_code(c->layout, &pages) + random_below(r, pages * SCRATCH_PAGE - GENERATE_CODE);
