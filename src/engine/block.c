@@ -433,6 +433,7 @@ static void plant_head(struct ir_block *ir, const struct ir_op *op, unsigned cou
     memmove(&ir->op[at + count], &ir->op[at], (ir->op_count - at) * sizeof(*op));
     memcpy(&ir->op[at], op, count * sizeof(*op));
     ir->op_count += count;
+    ir->generic = true;
 }
 
 static void plant(struct engine *engine, struct ir_block *ir, const struct source *source,
@@ -488,7 +489,8 @@ static bool emit_block(struct vcpu *vcpu, uint64_t pc, bool indirect, unsigned l
     if (last->op == IR_JUMP)
         __builtin_prefetch(place_of(engine, last->imm), 1);
     plant(engine, ir, &source, vcpu->set);
-    ir_liveness(ir, engine->options.no_liveness);
+    if (ir->generic || engine->group_counted[engine->code->block_count] || log_item_on(LOG_OP))
+        ir_liveness(ir, engine->options.no_liveness);
     count_plant(engine, ir);
     if (log_item_on(LOG_OP))
         log_ir(ir);
@@ -513,7 +515,6 @@ static void emit_landing(struct engine *engine, uint64_t pc)
 
     ir_block_begin(ir, pc);
     ir_append_jump(ir, pc);
-    ir_liveness(ir, false);
     engine->group_counted[engine->code->block_count] = 0;
     engine->group_count_at[engine->code->block_count] = 0;
     engine->group_return[engine->code->block_count] = 0;

@@ -72,6 +72,8 @@ struct ir_op *ir_append(struct ir_block *block, enum ir_opcode op)
     new_op->insn = block->insn_count > 0 ? (uint8_t)(block->insn_count - 1) : 0;
     if (rows[op].flags & IR_ENDS)
         block->ended = true;
+    if (ir_op_is_generic(op))
+        block->generic = true;
     return new_op;
 }
 

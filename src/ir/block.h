@@ -57,6 +57,7 @@ struct ir_block {
     unsigned temp_count;  /* of the current instruction */
     unsigned label_count; /* of the current instruction */
     bool ended;           /* an operation that ends the block is there */
+    bool generic;         /* one is there whose code needs registers or flags: liveness is wanted */
     bool each_access;     /* wanted: every access to memory as an instruction of its own, so no
                              instruction that repeats */
     bool begun;           /* wanted: the first instruction goes on where it was interrupted */

@@ -10,6 +10,8 @@
 #ifndef IR_OPS_H
 #define IR_OPS_H
 
+#include <stdbool.h>
+
 enum ir_op_flag {
     IR_PURE = 1,      /* only makes its output; may be dropped when nobody reads it */
     IR_ENDS = 2,      /* ends the block */
@@ -91,6 +93,13 @@ enum ir_opcode {
 #undef IR_OP_ENUM
         IR_OP_COUNT,
 };
+
+/* Values, what repeats aside, and records: code beside the guest's own instructions, which borrows
+ * registers and flags. */
+static inline bool ir_op_is_generic(unsigned op)
+{
+    return op >= IR_CONST && op <= IR_CHECK_CODE && op != IR_ANCHOR && op != IR_ANCHOR_JUMP;
+}
 
 /* What a JUMP or JUMP_TARGET is to the guest. */
 enum ir_jump_kind {

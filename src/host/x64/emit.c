@@ -366,10 +366,10 @@ static void x64_emit_block(struct ir_code *code, const struct ir_glue *glue,
             i++;
             continue;
         }
-        if (x64_is_generic(op->op)) {
+        if (ir_op_is_generic(op->op)) {
             unsigned last = i;
 
-            while (last < block->op_count && x64_is_generic(block->op[last].op) &&
+            while (last < block->op_count && ir_op_is_generic(block->op[last].op) &&
                    !of_run(&e, &block->op[last]))
                 last++;
             x64_region(&e, i, last);

@@ -167,9 +167,6 @@ uint16_t x64_run_saved(const struct x64_emit *e);
 /* Emits the generic operations [first, last) of a block. */
 void x64_region(struct x64_emit *e, unsigned first, unsigned last);
 
-/* True if x64_region() takes the operation. */
-bool x64_is_generic(enum ir_opcode op);
-
 /* --- glue.c, context.c --- */
 
 void x64_glue(struct ir_code *code, struct ir_glue *glue);

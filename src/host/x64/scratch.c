@@ -287,11 +287,6 @@ void x64_native_far(struct x64_emit *e, const struct native_insn *native)
 
 /* --- regions --- */
 
-bool x64_is_generic(enum ir_opcode op)
-{
-    return op >= IR_CONST && op <= IR_CHECK_CODE && op != IR_ANCHOR && op != IR_ANCHOR_JUMP;
-}
-
 /* --- flags --- */
 
 static void flags_out(struct x64_emit *e)
