@@ -168,6 +168,13 @@ static bool set_out(struct vcpu *vcpu, const struct block *block, uint64_t *pc)
            !__atomic_load_n(&vcpu->interrupt, __ATOMIC_SEQ_CST) && wanted_set(vcpu) == vcpu->set;
 }
 
+/* Others look which sets are in use: at the number, whose flags are this thread's own affair. */
+static void put_set(struct vcpu *vcpu, uint32_t set)
+{
+    if (vcpu->set != set)
+        __atomic_store_n(&vcpu->set, set, __ATOMIC_RELAXED);
+}
+
 /* Runs from the block. False: it did not. */
 static bool run_block(struct vcpu *vcpu, const struct block *block)
 {
@@ -190,7 +197,7 @@ static bool run_block(struct vcpu *vcpu, const struct block *block)
         stream_flush(vcpu);
     note_site(vcpu);
     come_out(vcpu);
-    vcpu->set &= ~SET_BEGUN;
+    put_set(vcpu, vcpu->set & ~SET_BEGUN);
     vcpu->stepping = false;
     engine_filter_pc = vcpu->state->pc;
     engine_filter_space = engine->config.symbols;
@@ -389,7 +396,7 @@ static void prepare_arrival(struct vcpu *vcpu, const struct arrival *arrival, st
 static void take_up_set(struct vcpu *vcpu, uint32_t set, struct arrival *arrival)
 {
     pthread_mutex_lock(&vcpu->engine->lock);
-    vcpu->set = set;
+    put_set(vcpu, set);
     vcpu_forget(vcpu);
     pthread_mutex_unlock(&vcpu->engine->lock);
     *arrival = (struct arrival){0};
@@ -409,7 +416,7 @@ enum vcpu_event vcpu_run(struct vcpu *vcpu)
         set = wanted_set(vcpu);
         if ((set ^ vcpu->set) & ~SET_BEGUN)
             take_up_set(vcpu, set, &arrival);
-        vcpu->set = set;
+        put_set(vcpu, set);
         if (vcpu->looked_set != vcpu->set + 1)
             drain_begin(vcpu);
         block = find_or_make(vcpu, &arrival);

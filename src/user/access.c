@@ -19,6 +19,19 @@ __asm__(".text\n"
         ".type user_asm_copy, @function\n"
         "user_asm_copy:\n" /* rdi to, rsi from, rdx size; gives what is left */
         "	mov %rdx, %rcx\n"
+        "	cmp $512, %rdx\n" /* few: sixteen at a time, as far as they all can be accessed */
+        "	ja user_asm_copy_start\n"
+        "1:	sub $16, %rcx\n"
+        "	jb user_asm_copy_rest\n"
+        "user_asm_copy_some:\n"
+        "	movups (%rsi), %xmm0\n"
+        "	movups %xmm0, (%rdi)\n"
+        "user_asm_copy_some_end:\n"
+        "	add $16, %rsi\n"
+        "	add $16, %rdi\n"
+        "	jmp 1b\n"
+        "user_asm_copy_rest:\n"
+        "	add $16, %rcx\n"
         "user_asm_copy_start:\n"
         "	rep movsb\n"
         "user_asm_copy_end:\n"
@@ -118,6 +131,7 @@ int64_t user_asm_call(const uint64_t *attention, uint64_t number, const uint64_t
 int64_t user_asm_vfork(uint64_t number, const uint64_t *args, void (*child)(void *argument),
                        void *argument);
 extern const char user_asm_copy_start[], user_asm_copy_end[];
+extern const char user_asm_copy_some[], user_asm_copy_some_end[], user_asm_copy_rest[];
 extern const char user_asm_exchange_start[], user_asm_exchange_end[], user_asm_exchange_fault[];
 extern const char user_asm_touch_read[], user_asm_touch_write[], user_asm_touch_fault[];
 extern const char user_asm_call_check[], user_asm_call_syscall[], user_asm_call_abort[];
@@ -259,6 +273,10 @@ bool user_access_fault(void *ucontext)
 {
     ucontext_t *context = ucontext;
 
+    if (between(context, user_asm_copy_some, user_asm_copy_some_end)) {
+        go(context, user_asm_copy_rest);
+        return true;
+    }
     if (between(context, user_asm_copy_start, user_asm_copy_end)) {
         go(context, user_asm_copy_end);
         return true;
