@@ -145,7 +145,8 @@ struct mem_range {
     bool readonly;
 };
 
-/* What others want to know of a space. Called with the machine's lock held. */
+/* What others want to know of a space. Called with the machine's lock held, when all spaces show
+ * the change; it must not change the tree. */
 struct mem_listener {
     void *opaque;
     /* Something is seen elsewhere than before: cached searches are void (TLBs). */
