@@ -4,10 +4,13 @@
  */
 #include "device/device.h"
 
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/guess.h"
+#include "base/log.h"
+#include "base/logitems.h"
 #include "base/memory.h"
 #include "device/internal.h"
 
@@ -235,4 +238,33 @@ void device_free_all(struct board *board)
             last = last->next;
         device_free(last);
     }
+}
+
+/* --- messages --- */
+
+static void message(const struct device *device, enum log_item item, const char *format,
+                    va_list arguments)
+{
+    char line[256], words[200];
+    if (!log_item_on(item))
+        return;
+    vsnprintf(words, sizeof(words), format, arguments);
+    snprintf(line, sizeof(line), "%s: %s\n", device->class->name, words);
+    log_text(line, strlen(line));
+}
+
+void device_guest_error(const struct device *device, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    message(device, LOG_GUEST_ERRORS, format, arguments);
+    va_end(arguments);
+}
+
+void device_unimp(const struct device *device, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    message(device, LOG_UNIMP, format, arguments);
+    va_end(arguments);
 }

@@ -15,8 +15,8 @@
  * Devices see memory regions, lines, timers, DMA through a space, and the back ends that their
  * properties name; never a CPU, never the host's time. All their functions run with the machine's
  * lock held, on whichever thread holds it. There is no file-scope state: two machines can live in
- * one process. What a guest does wrong is a log_guest_error() and what the data sheet says, never
- * the end of the process.
+ * one process. What a guest does wrong is a device_guest_error() and what the data sheet says,
+ * never the end of the process.
  *
  * Read in this order: this header, device.c (classes, making and freeing), property.c (text to
  * values and back), state.c (saving and loading), print.c (`info qtree`, help), isa.h, pci.h, then
@@ -236,6 +236,13 @@ void device_free_all(struct board *board);
  * loaded() finds that the values do not fit together, the device is reset. */
 void device_save(const struct device *device, struct strbuf *to);
 bool device_load(struct device *device, const void *bytes, size_t size, struct error *err);
+
+/* Messages of -d guest_errors and -d unimp: "isa-pit: ...", a line each. The arguments are cheap.
+ */
+void device_guest_error(const struct device *device, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+void device_unimp(const struct device *device, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 /* `info qtree` in QEMU's shape; `-device help`; `-device NAME,help`. */
 void device_print_tree(const struct board *board, struct strbuf *text);

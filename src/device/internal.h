@@ -36,8 +36,8 @@ const struct device_property *property_at(const struct device_class *class, size
 /* The value that a new device has. */
 void property_begin(struct device *device, const struct device_property *property);
 /* The value of a text. */
-bool property_parse(struct device *device, const struct device_property *property,
-                    const char *text, struct error *err);
+bool property_parse(struct device *device, const struct device_property *property, const char *text,
+                    struct error *err);
 /* What it owns. */
 void property_end(struct device *device, const struct device_property *property);
 /* As `info qtree` shows it, without its name. */

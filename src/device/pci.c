@@ -27,7 +27,7 @@ enum {
     ROM_ENABLE = 1,
     ROM_MIN = 0x800, /* the smallest that the register can say */
     ROM_MAX = 16 << 20,
-    BAR_PRIORITY = 1,     /* above what the board has put there */
+    BAR_PRIORITY = 1, /* above what the board has put there */
 };
 
 static const uint64_t not_mapped = UINT64_MAX;
@@ -146,8 +146,7 @@ static uint64_t wanted_address(const struct pci_device *device, unsigned number)
             (number == PCI_ROM && (!(address & ROM_ENABLE) || !device->rombar)))
             return not_mapped;
         break;
-    case PCI_REGION_NONE:
-        return not_mapped;
+    case PCI_REGION_NONE: return not_mapped;
     }
     address &= ~(region->size - 1);
     uint64_t last = address + region->size - 1;
@@ -155,6 +154,18 @@ static uint64_t wanted_address(const struct pci_device *device, unsigned number)
         (region->kind != PCI_REGION_IO && (last == UINT32_MAX || last == UINT64_MAX)))
         return not_mapped;
     return address;
+}
+
+static void begin_changes(struct pci_bus *bus)
+{
+    mem_begin(bus->memory);
+    mem_begin(bus->ports);
+}
+
+static void end_changes(struct pci_bus *bus)
+{
+    mem_commit(bus->ports);
+    mem_commit(bus->memory);
 }
 
 static void show_region(struct pci_device *device, unsigned number, uint64_t address)
@@ -179,10 +190,10 @@ static void show_region(struct pci_device *device, unsigned number, uint64_t add
 
 static void update_regions(struct pci_device *device)
 {
-    mem_begin();
+    begin_changes(device->bus);
     for (unsigned i = 0; i < PCI_REGIONS; i++)
         show_region(device, i, wanted_address(device, i));
-    mem_commit();
+    end_changes(device->bus);
 }
 
 void pci_add_bar(struct pci_device *device, unsigned number, enum pci_region_kind kind,
@@ -365,12 +376,11 @@ void pci_device_free(struct pci_device *device)
     if (!bus || device->devfn < 0 || bus->device[device->devfn] != device)
         return;
     pci_set_irq(device, false);
-    mem_begin();
+    begin_changes(bus);
     for (unsigned i = 0; i < PCI_REGIONS; i++)
         show_region(device, i, not_mapped);
-    mem_commit();
-    if (device->region[PCI_ROM].region)
-        mem_free(&device->rom);
+    end_changes(bus);
+    mem_free(&device->rom);
     bus->device[device->devfn] = NULL;
 }
 

@@ -95,8 +95,8 @@ static void print_function(const struct pci_device *device, struct strbuf *text)
     print_class(device, text);
     strbuf_printf(text, ": PCI device %04x:%04x\n", pci_get16(config + PCI_VENDOR_ID),
                   pci_get16(config + PCI_DEVICE_ID));
-    strbuf_printf(text, "      PCI subsystem %04x:%04x\n",
-                  pci_get16(config + PCI_SUBSYSTEM_VENDOR), pci_get16(config + PCI_SUBSYSTEM));
+    strbuf_printf(text, "      PCI subsystem %04x:%04x\n", pci_get16(config + PCI_SUBSYSTEM_VENDOR),
+                  pci_get16(config + PCI_SUBSYSTEM));
     if (config[PCI_INTERRUPT_PIN])
         strbuf_printf(text, "      IRQ %d, pin %c\n", config[PCI_INTERRUPT_LINE],
                       'A' + config[PCI_INTERRUPT_PIN] - 1);

@@ -154,8 +154,7 @@ void device_print_classes(struct strbuf *text)
             if (!sorted[i]->by_user || category_of(sorted[i]) != category)
                 continue;
             if (!titled)
-                strbuf_printf(text, "%s%s devices:\n", any ? "\n" : "",
-                              categories[category].title);
+                strbuf_printf(text, "%s%s devices:\n", any ? "\n" : "", categories[category].title);
             titled = any = true;
             print_class(sorted[i], text);
         }

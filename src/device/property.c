@@ -41,31 +41,20 @@ const struct device_property *property_at(const struct device_class *class, size
 static void store_number(void *at, unsigned size, uint64_t value)
 {
     switch (size) {
-    case 1:
-        *(uint8_t *)at = (uint8_t)value;
-        break;
-    case 2:
-        *(uint16_t *)at = (uint16_t)value;
-        break;
-    case 4:
-        *(uint32_t *)at = (uint32_t)value;
-        break;
-    default:
-        *(uint64_t *)at = value;
+    case 1: *(uint8_t *)at = (uint8_t)value; break;
+    case 2: *(uint16_t *)at = (uint16_t)value; break;
+    case 4: *(uint32_t *)at = (uint32_t)value; break;
+    default: *(uint64_t *)at = value;
     }
 }
 
 static uint64_t fetch_number(const void *at, unsigned size)
 {
     switch (size) {
-    case 1:
-        return *(const uint8_t *)at;
-    case 2:
-        return *(const uint16_t *)at;
-    case 4:
-        return *(const uint32_t *)at;
-    default:
-        return *(const uint64_t *)at;
+    case 1: return *(const uint8_t *)at;
+    case 2: return *(const uint16_t *)at;
+    case 4: return *(const uint32_t *)at;
+    default: return *(const uint64_t *)at;
     }
 }
 
@@ -195,10 +184,9 @@ bool property_parse(struct device *device, const struct device_property *propert
                     struct error *err)
 {
     void *at = device_at(device, property->offset);
-    uint64_t number;
+    uint64_t number = 0;
     switch (property->type) {
-    case PROPERTY_BOOL:
-        return parse_bool(property, text, at, err);
+    case PROPERTY_BOOL: return parse_bool(property, text, at, err);
     case PROPERTY_U8:
     case PROPERTY_U16:
     case PROPERTY_U32:
@@ -213,8 +201,7 @@ bool property_parse(struct device *device, const struct device_property *propert
         property_end(device, property);
         *(char **)at = mem_string(text);
         return true;
-    case PROPERTY_WORD:
-        return parse_word(property, text, at, err);
+    case PROPERTY_WORD: return parse_word(property, text, at, err);
     case PROPERTY_MAC: {
         uint8_t mac[6];
         if (!parse_mac(text, mac))
@@ -228,8 +215,7 @@ bool property_parse(struct device *device, const struct device_property *propert
         return true;
     case PROPERTY_CHARDEV:
     case PROPERTY_DRIVE:
-    case PROPERTY_NETDEV:
-        return parse_back_end(device, property, text, at, err);
+    case PROPERTY_NETDEV: return parse_back_end(device, property, text, at, err);
     }
     return error_set(err, "Property '%s.%s' doesn't take value '%s'", device->class->name,
                      property->name, text);
@@ -239,18 +225,10 @@ void property_begin(struct device *device, const struct device_property *propert
 {
     void *at = device_at(device, property->offset);
     switch (property->type) {
-    case PROPERTY_BOOL:
-        *(bool *)at = property->initial != 0;
-        break;
-    case PROPERTY_WORD:
-        *(uint8_t *)at = (uint8_t)property->initial;
-        break;
-    case PROPERTY_DEVFN:
-        *(int32_t *)at = (int32_t)property->initial;
-        break;
-    case PROPERTY_STRING:
-        *(char **)at = mem_string(property->initial_text);
-        break;
+    case PROPERTY_BOOL: *(bool *)at = property->initial != 0; break;
+    case PROPERTY_WORD: *(uint8_t *)at = (uint8_t)property->initial; break;
+    case PROPERTY_DEVFN: *(int32_t *)at = (int32_t)property->initial; break;
+    case PROPERTY_STRING: *(char **)at = mem_string(property->initial_text); break;
     case PROPERTY_MAC:
         if (property->initial_text && !parse_mac(property->initial_text, at))
             bug("property %s of %s: not a MAC address: %s", property->name, device->class->name,
@@ -258,10 +236,8 @@ void property_begin(struct device *device, const struct device_property *propert
         break;
     case PROPERTY_CHARDEV:
     case PROPERTY_DRIVE:
-    case PROPERTY_NETDEV:
-        break;
-    default:
-        store_number(at, numbers[property->type].size, property->initial);
+    case PROPERTY_NETDEV: break;
+    default: store_number(at, numbers[property->type].size, property->initial);
     }
 }
 
@@ -305,9 +281,7 @@ void property_print(const struct device *device, const struct device_property *p
     const uint8_t *bytes = at;
     uint64_t number;
     switch (property->type) {
-    case PROPERTY_BOOL:
-        strbuf_puts(text, *(const bool *)at ? "true" : "false");
-        break;
+    case PROPERTY_BOOL: strbuf_puts(text, *(const bool *)at ? "true" : "false"); break;
     case PROPERTY_U8:
     case PROPERTY_U16:
     case PROPERTY_U32:
@@ -319,15 +293,11 @@ void property_print(const struct device *device, const struct device_property *p
         strbuf_printf(text, "%" PRId32 " (0x%" PRIx32 ")", *(const int32_t *)at,
                       *(const uint32_t *)at);
         break;
-    case PROPERTY_SIZE:
-        print_size(*(const uint64_t *)at, text);
-        break;
+    case PROPERTY_SIZE: print_size(*(const uint64_t *)at, text); break;
     case PROPERTY_STRING:
         strbuf_printf(text, "\"%s\"", *(char *const *)at ? *(char *const *)at : "");
         break;
-    case PROPERTY_WORD:
-        strbuf_printf(text, "\"%s\"", property->words[*bytes]);
-        break;
+    case PROPERTY_WORD: strbuf_printf(text, "\"%s\"", property->words[*bytes]); break;
     case PROPERTY_MAC:
         strbuf_printf(text, "\"%02x:%02x:%02x:%02x:%02x:%02x\"", bytes[0], bytes[1], bytes[2],
                       bytes[3], bytes[4], bytes[5]);
@@ -341,9 +311,7 @@ void property_print(const struct device *device, const struct device_property *p
         break;
     case PROPERTY_CHARDEV:
     case PROPERTY_DRIVE:
-    case PROPERTY_NETDEV:
-        print_back_end(device, property, *(void *const *)at, text);
-        break;
+    case PROPERTY_NETDEV: print_back_end(device, property, *(void *const *)at, text); break;
     }
 }
 
@@ -352,12 +320,9 @@ void property_print(const struct device *device, const struct device_property *p
 static const char *type_name(const struct device_property *property)
 {
     switch (property->type) {
-    case PROPERTY_BOOL:
-        return "bool";
-    case PROPERTY_DEVFN:
-        return "int32";
-    default:
-        return numbers[property->type].name ? numbers[property->type].name : "str";
+    case PROPERTY_BOOL: return "bool";
+    case PROPERTY_DEVFN: return "int32";
+    default: return numbers[property->type].name ? numbers[property->type].name : "str";
     }
 }
 
@@ -381,10 +346,8 @@ static void print_initial(const struct device_property *property, struct strbuf 
         break;
     case PROPERTY_CHARDEV:
     case PROPERTY_DRIVE:
-    case PROPERTY_NETDEV:
-        break;
-    default:
-        strbuf_printf(text, " (default: %" PRIu64 ")", property->initial);
+    case PROPERTY_NETDEV: break;
+    default: strbuf_printf(text, " (default: %" PRIu64 ")", property->initial);
     }
 }
 

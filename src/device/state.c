@@ -25,8 +25,8 @@ static const struct field_kind {
     uint8_t size; /* bytes of a value here and there; 0: not a plain number */
     const char *name;
 } kinds[] = {
-    [FIELD_BOOL] = {1, "bool"}, [FIELD_U8] = {1, "u8"},   [FIELD_U16] = {2, "u16"},
-    [FIELD_U32] = {4, "u32"},   [FIELD_U64] = {8, "u64"}, [FIELD_I32] = {4, "i32"},
+    [FIELD_BOOL] = {1, "bool"}, [FIELD_U8] = {1, "u8"},       [FIELD_U16] = {2, "u16"},
+    [FIELD_U32] = {4, "u32"},   [FIELD_U64] = {8, "u64"},     [FIELD_I32] = {4, "i32"},
     [FIELD_I64] = {8, "i64"},   [FIELD_TIMER] = {0, "timer"}, [FIELD_STRUCT] = {0, "struct"},
 };
 
@@ -46,12 +46,9 @@ static const struct device_field *fields_of(const struct device_class *class, un
 static size_t stride_of(const struct device_field *field)
 {
     switch (field->type) {
-    case FIELD_STRUCT:
-        return field->stride;
-    case FIELD_TIMER:
-        return sizeof(struct timer);
-    default:
-        return kinds[field->type].size;
+    case FIELD_STRUCT: return field->stride;
+    case FIELD_TIMER: return sizeof(struct timer);
+    default: return kinds[field->type].size;
     }
 }
 
@@ -158,7 +155,7 @@ static bool get_name(struct reader *r, const char *name, char found[64])
 static bool get_value(struct reader *r, const struct device_field *field, uint8_t *at)
 {
     unsigned size = kinds[field->type].size;
-    uint64_t value;
+    uint64_t value = 0;
     if (!get_number(r, &value, size, field->name))
         return false;
     if (field->type == FIELD_BOOL && value > 1)
@@ -171,7 +168,7 @@ static bool get_value(struct reader *r, const struct device_field *field, uint8_
 
 static bool get_timer(struct reader *r, const struct device_field *field, struct timer *timer)
 {
-    uint64_t is_set, when;
+    uint64_t is_set = 0, when = 0;
     if (!get_number(r, &is_set, 1, field->name) || !get_number(r, &when, 8, field->name))
         return false;
     if (is_set > 1)
@@ -188,7 +185,7 @@ static bool get_fields(struct reader *r, const struct device_field *fields, uint
 
 static bool get_end(struct reader *r, const char *what)
 {
-    uint64_t end;
+    uint64_t end = 0;
     if (!get_number(r, &end, 1, what))
         return false;
     if (end != STATE_END)
@@ -218,7 +215,7 @@ static bool get_fields(struct reader *r, const struct device_field *fields, uint
 {
     for (const struct device_field *field = fields; field->name; field++) {
         const char *class = r->device->class->name;
-        uint64_t type, count;
+        uint64_t type = 0, count = 0;
         char found[64];
         if (!get_number(r, &type, 1, field->name))
             return false;
@@ -246,7 +243,7 @@ static bool get_fields(struct reader *r, const struct device_field *fields, uint
 static bool get_device(struct reader *r)
 {
     const struct device_class *class = r->device->class;
-    uint64_t version;
+    uint64_t version = 0;
     char found[64];
     if ((size_t)(r->end - r->at) < sizeof(magic) || memcmp(r->at, magic, sizeof(magic)) != 0)
         return error_set(r->err, "state of device %s: these bytes are no state of a device",
