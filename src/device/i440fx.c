@@ -157,10 +157,16 @@ static void data_write(void *opaque, uint64_t offset, uint64_t value, unsigned s
                          (at & 0xfc) + (unsigned)offset, (uint32_t)value, size);
 }
 
-static const struct mem_ops address_ops = {
-    .read = address_read, .write = address_write, .valid_max = 4, .registers = address_registers};
-static const struct mem_ops data_ops = {
-    .read = data_read, .write = data_write, .valid_max = 4, .registers = data_registers};
+static const struct mem_ops address_ops = {.read = address_read,
+                                           .write = address_write,
+                                           .valid_max = 4,
+                                           .valid_unaligned = true,
+                                           .registers = address_registers};
+static const struct mem_ops data_ops = {.read = data_read,
+                                        .write = data_write,
+                                        .valid_max = 4,
+                                        .valid_unaligned = true,
+                                        .registers = data_registers};
 
 /* --- what is seen --- */
 

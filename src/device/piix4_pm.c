@@ -341,8 +341,11 @@ static const struct mem_register pm_registers[] = {
 #undef PM_REGISTER
         {0, 0, 0, NULL, NULL}};
 
-static const struct mem_ops pm_ops = {
-    .read = pm_read, .write = pm_write, .valid_max = 4, .registers = pm_registers};
+static const struct mem_ops pm_ops = {.read = pm_read,
+                                      .write = pm_write,
+                                      .valid_max = 4,
+                                      .valid_unaligned = true,
+                                      .registers = pm_registers};
 
 /* --- general purpose events --- */
 
