@@ -65,6 +65,7 @@ enum {
     WINDOW_SIZE = 0x4000,
     VGA_START = 0xa0000,
     VGA_SIZE = 0x20000,
+    HIGH_START = 0x100000,
 };
 
 static const uint64_t four_gib = 1ull << 32;
@@ -93,9 +94,10 @@ struct host {
 struct bridge {
     struct pci_device pci;
     struct host *host;
-    struct mem_region ram_low, ram_high; /* below and above 4 GiB */
-    struct mem_region vga, smram;        /* the CPU's, and that of system management mode */
-    struct mem_space *bus;               /* what PCI alone shows */
+    /* Below 640 KiB, from 1 MiB and from 4 GiB on; with SMRAM open, and in that mode. */
+    struct mem_region ram_base, ram_low, ram_high, ram_open, ram_smm;
+    struct mem_region vga; /* 640 KiB to 768 KiB of the bus */
+    struct mem_space *bus; /* what PCI alone shows */
     struct window window[WINDOWS];
 };
 
@@ -223,8 +225,10 @@ static void show_smram(struct bridge *bridge)
     bool open = enabled && (smram & SMRAM_OPEN) && bridge->host->ram;
     trace_i440fx_smram(enabled, open, (smram & SMRAM_LOCK) != 0);
     mem_enable(&bridge->vga, !open);
-    if (bridge->host->ram)
-        mem_enable(&bridge->smram, enabled);
+    if (bridge->host->ram) {
+        mem_enable(&bridge->ram_open, open);
+        mem_enable(&bridge->ram_smm, enabled);
+    }
 }
 
 static void show(struct bridge *bridge)
@@ -295,19 +299,31 @@ static void make_window(struct bridge *bridge, unsigned i)
     mem_add(root, &window->ram, window->start, 1);
 }
 
+/* A part of RAM that is seen where it lies; nothing of it if RAM ends before. */
+static void make_part(struct bridge *bridge, struct mem_region *part, const char *name,
+                      struct mem_region *container, uint64_t start, uint64_t end)
+{
+    struct mem_region *ram = bridge->host->ram;
+    if (end > ram->size)
+        end = ram->size;
+    mem_init_alias(part, name, ram, start, end > start ? end - start : 0);
+    mem_add(container, part, start, 0);
+}
+
 static void make_ram(struct bridge *bridge)
 {
     struct mem_region *ram = bridge->host->ram, *root = bridge->pci.device.board->memory_root;
-    uint64_t low = i440fx_below_4g(ram->size);
-    mem_init_alias(&bridge->ram_low, "ram-below-4g", ram, 0, low);
-    mem_add(root, &bridge->ram_low, 0, 0);
+    const uint64_t low = i440fx_below_4g(ram->size), vga_end = VGA_START + VGA_SIZE;
+    make_part(bridge, &bridge->ram_base, "ram-below-640k", root, 0, VGA_START);
+    make_part(bridge, &bridge->ram_low, "ram-below-4g", root, HIGH_START, low);
     if (ram->size > low) {
         mem_init_alias(&bridge->ram_high, "ram-above-4g", ram, low, ram->size - low);
         mem_add(root, &bridge->ram_high, four_gib, 0);
     }
-    mem_init_alias(&bridge->smram, "smram-low", ram, VGA_START, VGA_SIZE);
-    mem_enable(&bridge->smram, false);
-    mem_add(&bridge->host->smram, &bridge->smram, VGA_START, 0);
+    make_part(bridge, &bridge->ram_open, "smram-open", root, VGA_START, vga_end);
+    mem_enable(&bridge->ram_open, false);
+    make_part(bridge, &bridge->ram_smm, "smram-low", &bridge->host->smram, VGA_START, vga_end);
+    mem_enable(&bridge->ram_smm, false);
 }
 
 static bool bridge_realize(struct device *device, struct error *err)
@@ -371,7 +387,9 @@ static void bridge_free(struct device *device)
         mem_free(&bridge->window[i].both);
     }
     mem_free(&bridge->vga);
-    mem_free(&bridge->smram);
+    mem_free(&bridge->ram_open);
+    mem_free(&bridge->ram_smm);
+    mem_free(&bridge->ram_base);
     mem_free(&bridge->ram_low);
     mem_free(&bridge->ram_high);
     mem_space_free(bridge->bus);
