@@ -369,8 +369,11 @@ static void gpe_write(void *opaque, uint64_t offset, uint64_t value, unsigned si
 
 static const struct mem_register gpe_registers[] = {
     {0, 2, MEM_RW, "GPE0_STS", NULL}, {2, 2, MEM_RW, "GPE0_EN", NULL}, {0, 0, 0, NULL, NULL}};
-static const struct mem_ops gpe_ops = {
-    .read = gpe_read, .write = gpe_write, .impl_max = 1, .registers = gpe_registers};
+static const struct mem_ops gpe_ops = {.read = gpe_read,
+                                       .write = gpe_write,
+                                       .impl_max = 1,
+                                       .valid_unaligned = true,
+                                       .registers = gpe_registers};
 
 /* --- APM --- */
 
@@ -417,8 +420,11 @@ static void apm_write(void *opaque, uint64_t offset, uint64_t value, unsigned si
 
 static const struct mem_register apm_registers[] = {
     {APMC, 1, MEM_RW, "APMC", NULL}, {APMS, 1, MEM_RW, "APMS", NULL}, {0, 0, 0, NULL, NULL}};
-static const struct mem_ops apm_ops = {
-    .read = apm_read, .write = apm_write, .impl_max = 1, .registers = apm_registers};
+static const struct mem_ops apm_ops = {.read = apm_read,
+                                       .write = apm_write,
+                                       .impl_max = 1,
+                                       .valid_unaligned = true,
+                                       .registers = apm_registers};
 
 /* --- SMBus --- */
 
@@ -473,8 +479,11 @@ static void smb_write(void *opaque, uint64_t offset, uint64_t value, unsigned si
     update_sci(pm);
 }
 
-static const struct mem_ops smb_ops = {
-    .read = smb_read, .write = smb_write, .impl_max = 1, .registers = smb_registers};
+static const struct mem_ops smb_ops = {.read = smb_read,
+                                       .write = smb_write,
+                                       .impl_max = 1,
+                                       .valid_unaligned = true,
+                                       .registers = smb_registers};
 
 /* --- where it is --- */
 
