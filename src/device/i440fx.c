@@ -12,6 +12,7 @@
  */
 #include "device/i440fx.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -194,7 +195,7 @@ static void window_write(void *opaque, uint64_t offset, uint64_t value, unsigned
     struct window *window = opaque;
     struct mem_region *ram = window->bridge->host->ram;
     uint64_t at = window->start + offset;
-    if (!ram || at + size > ram->size)
+    if (!ram)
         return;
     memcpy(mem_host(ram) + at, &value, size);
     mem_written(ram, at, size);
@@ -299,14 +300,11 @@ static void make_window(struct bridge *bridge, unsigned i)
     mem_add(root, &window->ram, window->start, 1);
 }
 
-/* A part of RAM that is seen where it lies; nothing of it if RAM ends before. */
+/* A part of RAM that is seen where it lies. */
 static void make_part(struct bridge *bridge, struct mem_region *part, const char *name,
                       struct mem_region *container, uint64_t start, uint64_t end)
 {
-    struct mem_region *ram = bridge->host->ram;
-    if (end > ram->size)
-        end = ram->size;
-    mem_init_alias(part, name, ram, start, end > start ? end - start : 0);
+    mem_init_alias(part, name, bridge->host->ram, start, end - start);
     mem_add(container, part, start, 0);
 }
 
@@ -315,7 +313,8 @@ static void make_ram(struct bridge *bridge)
     struct mem_region *ram = bridge->host->ram, *root = bridge->pci.device.board->memory_root;
     const uint64_t low = i440fx_below_4g(ram->size), vga_end = VGA_START + VGA_SIZE;
     make_part(bridge, &bridge->ram_base, "ram-below-640k", root, 0, VGA_START);
-    make_part(bridge, &bridge->ram_low, "ram-below-4g", root, HIGH_START, low);
+    if (low > HIGH_START)
+        make_part(bridge, &bridge->ram_low, "ram-below-4g", root, HIGH_START, low);
     if (ram->size > low) {
         mem_init_alias(&bridge->ram_high, "ram-above-4g", ram, low, ram->size - low);
         mem_add(root, &bridge->ram_high, four_gib, 0);
@@ -427,6 +426,9 @@ static bool host_realize(struct device *device, struct error *err)
     struct board *board = device->board;
     if (board->pci && i440fx_of(board))
         return error_set(err, "a machine has one device %s", device->class->name);
+    if (host->ram && host->ram->size < HIGH_START)
+        return error_set(err, "a PC needs at least 1 MiB of memory, not %" PRIu64 " bytes",
+                         host->ram->size);
     mem_init_container(&host->pci, "pci", UINT64_MAX);
     mem_add(board->memory_root, &host->pci, 0, -1);
     mem_init_container(&host->smram, "smram", four_gib);

@@ -473,7 +473,9 @@ static void smb_write(void *opaque, uint64_t offset, uint64_t value, unsigned si
     case SMBBLKDAT: pm->block[pm->block_at++ % SMB_BLOCK] = byte; break;
     case SMBSHDWCMD:
     case SMBSLVDAT:
-    case SMBSLVDAT + 1: break;
+    case SMBSLVDAT + 1:
+    case SMBSLVDAT + 2: /* reserved, and the next */
+    case SMBSLVDAT + 3: break;
     default: pm->smb[offset] = byte;
     }
     update_sci(pm);

@@ -436,6 +436,11 @@ static void refusals(void **state)
     empty.board.pci = NULL;
     empty.board.isa = NULL;
     assert_null(i440fx_of(&empty.board));
+    struct mem_region ram = {0};
+    assert_true(mem_init_ram(&ram, "ram", 0xff000, &err));
+    assert_null(i440fx_new(&empty.board, &ram, &err));
+    assert_string_equal(err.text, "a PC needs at least 1 MiB of memory, not 1044480 bytes");
+    mem_free(&ram);
     assert_string_equal(harness_refuses(&empty, "PIIX3", NULL),
                         "device PIIX3 needs a PCI bus, and the machine has none");
     assert_string_equal(harness_refuses(&empty, "port92", NULL),
