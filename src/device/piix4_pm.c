@@ -542,8 +542,7 @@ static bool realize(struct device *device, struct error *err)
     struct board *board = device->board;
     timer_init(&pm->timer, board->clock, timer_fires, pm);
     if (!board->isa)
-        return error_set(err, "device %s needs an ISA bus, and the machine has none",
-                         device->class->name);
+        return error_set(err, "No 'ISA' bus found for device '%s'", device->class->name);
     if (!isa_irq(device, PIIX4_SCI, &pm->sci, err) || !pci_device_init(&pm->pci, err))
         return false;
     for (unsigned i = 0; i < CONFIG_REGISTERS; i++) {
