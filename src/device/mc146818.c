@@ -51,8 +51,9 @@ enum rtc_port { INDEX = 0, DATA = 1, INDEX_EXTENDED = 2, DATA_EXTENDED = 3, NMI_
 enum { HOUR_PM = 0x80, ALARM_ANY = 0xc0, BANK = 128 };
 
 #define SECOND UINT64_C(1000000000)
-#define UPDATE UINT64_C(2228000) /* nanoseconds that UIP is up: 244 us and the 1984 of the cycle \
-                                  */
+#define UPDATE                                                                        \
+    UINT64_C(2228000) /* nanoseconds that UIP is up: 244 us and the 1984 of the cycle \
+                       */
 #define HALF     (SECOND / 2)
 #define CRYSTAL  32768
 #define DAY      86400
