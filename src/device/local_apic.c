@@ -17,7 +17,6 @@
 #include <string.h>
 
 #include "base/strbuf.h"
-#include "device/log.h"
 #include "trace-device.h"
 
 enum apic_register {
@@ -613,8 +612,9 @@ static void send(struct local_apic *apic)
         return;
     }
     if (message.delivery == 3 || message.delivery == APIC_EXTINT) {
-        log_guest_error("apic %u: delivery mode %u in the interrupt command register is reserved",
-                        (unsigned)apic->id, message.delivery);
+        device_guest_error(&apic->device,
+                           "delivery mode %u in the interrupt command register is reserved",
+                           message.delivery);
         return;
     }
     send_to(apic, low >> 18 & 3, &message);
@@ -976,8 +976,8 @@ bool local_apic_set_base(struct local_apic *apic, uint64_t value, unsigned addre
         return false;
     trace_cpu_set_apic_base(value);
     if ((value & allowed) != (apic->base & allowed))
-        log_guest_error("apic %u: the registers stay at 0x%x, not 0x%" PRIx64, (unsigned)apic->id,
-                        APIC_BASE, value & allowed);
+        device_guest_error(&apic->device, "the registers stay at 0x%x, not 0x%" PRIx64, APIC_BASE,
+                           value & allowed);
     apic->base = value;
     if (was && !mode)
         reset_registers(apic);
