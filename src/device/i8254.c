@@ -524,6 +524,7 @@ static bool pit_loaded(struct device *device, struct error *err)
             return error_set(err, "isa-pit: channel %u has mode %u, rw %u, count %u: out of range",
                              i, c->mode, c->rw, c->count);
     }
+    irq_set(pit->out, pit->level);
     update_line(pit);
     return true;
 }
