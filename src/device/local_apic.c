@@ -1033,7 +1033,7 @@ static void print_set(const struct local_apic *apic, const char *name, const uin
 
 static void print_icr(const struct local_apic *apic, struct strbuf *text)
 {
-    static const char *const SHORTHANDS[] = {"no-shorthand", "self", "all", "all-self"};
+    static const char *const SHORTHANDS[] = {"no-shorthand", "self", "all-self", "all"};
     uint32_t low = apic->icr_low;
     uint32_t destination = apic->icr_high;
 
