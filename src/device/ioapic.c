@@ -207,12 +207,12 @@ static const struct mem_ops ioapic_ops = {
 
 static void print_pins(const char *name, uint32_t pins, struct strbuf *text)
 {
-    strbuf_printf(text, "  %-8s", name);
+    strbuf_printf(text, "  %-8s ", name);
     if (!pins)
-        strbuf_puts(text, " (none)");
+        strbuf_puts(text, "(none)");
     for (unsigned pin = 0; pin < IOAPIC_PINS; pin++) {
         if (pins >> pin & 1)
-            strbuf_printf(text, " %u", pin);
+            strbuf_printf(text, "%-2u ", pin);
     }
     strbuf_putc(text, '\n');
 }

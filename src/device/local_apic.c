@@ -1031,27 +1031,38 @@ static void print_set(const struct local_apic *apic, const char *name, const uin
     strbuf_putc(text, '\n');
 }
 
+/* A logical destination: the mask in binary, as wide as the mode has it. */
+static void print_mask(const struct local_apic *apic, uint32_t destination, struct strbuf *text)
+{
+    unsigned bits = local_apic_is_x2apic(apic) ? 16 : apic->dfr == FLAT ? 8 : 4;
+
+    if (bits != 8)
+        strbuf_printf(text, " cluster %u", destination >> bits);
+    strbuf_puts(text, " mask ");
+    while (bits--)
+        strbuf_putc(text, destination >> bits & 1 ? '1' : '0');
+}
+
 static void print_icr(const struct local_apic *apic, struct strbuf *text)
 {
     static const char *const SHORTHANDS[] = {"no-shorthand", "self", "all-self", "all"};
+    bool x2apic = local_apic_is_x2apic(apic);
     uint32_t low = apic->icr_low;
-    uint32_t destination = apic->icr_high;
+    uint32_t destination = x2apic ? apic->icr_high : apic->icr_high >> 24;
 
-    if (!local_apic_is_x2apic(apic))
-        destination >>= 24;
     strbuf_printf(text, "ICR\t 0x%08x %s %s %s %s\n", low,
                   low & ICR_LOGICAL ? "logical" : "physical", low & ICR_LEVEL ? "level" : "edge",
                   low & ICR_ASSERT ? "assert" : "de-assert", SHORTHANDS[low >> 18 & 3]);
     strbuf_printf(text, "ICR2\t 0x%08x", apic->icr_high);
-    if (!(low >> 18 & 3)) {
-        const char *kind = local_apic_is_x2apic(apic) ? "X2APIC ID" : "APIC ID";
-
-        if (low & ICR_LOGICAL)
-            strbuf_printf(text, " mask %08x (%s)", destination, kind);
-        else
-            strbuf_printf(text, " cpu %u (%s)", destination, kind);
+    if (low >> 18 & 3) {
+        strbuf_putc(text, '\n');
+        return;
     }
-    strbuf_putc(text, '\n');
+    if (low & ICR_LOGICAL)
+        print_mask(apic, destination, text);
+    else
+        strbuf_printf(text, " cpu %u", destination);
+    strbuf_puts(text, x2apic ? " (X2APIC ID)\n" : " (APIC ID)\n");
 }
 
 void local_apic_print(struct local_apic *apic, struct strbuf *text)

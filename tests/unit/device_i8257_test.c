@@ -163,7 +163,8 @@ static void words(void **state)
         assert_int_equal(ram[0x234560 + 300], 0);
         assert_int_equal(in8(&m.h, 0xd0), 1 << (channel - 4));
         out8(&m.h, 0xd8, 0);
-        assert_int_equal(get16(&m, (uint16_t)(0xc0 + (channel - 4) * 4)), (0x234560 >> 1 & 0xffff) + 150);
+        assert_int_equal(get16(&m, (uint16_t)(0xc0 + (channel - 4) * 4)),
+                         (0x234560 >> 1 & 0xffff) + 150);
         harness_end(&m.h);
     }
 }

@@ -241,7 +241,7 @@ static void printing(void **state)
                                       "masked fixed  physical\n"));
     assert_non_null(strstr(text.data, "  pin 10 0x010000000000c931 dest=1 vec=49  active-hi level "
                                       "       lowest logical\n"));
-    assert_non_null(strstr(text.data, "\n  IRR      10\n  Remote IRR 10\n"));
+    assert_non_null(strstr(text.data, "\n  IRR      10 \n  Remote IRR 10 \n"));
     strbuf_free(&text);
     harness_end(&m.h);
 }

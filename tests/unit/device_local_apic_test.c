@@ -851,6 +851,33 @@ static void printing(void **state)
     assert_non_null(strstr(text.data, "ICR\t 0x000c4610 physical edge assert all\n"
                                       "ICR2\t 0x00000000\n"));
     assert_non_null(strstr(text.data, "IRR\t 65 \n"));
+    strbuf_clear(&text); /* what QEMU 7.2 prints for the same values */
+    put(&m, LVT_TIMER, 0x200ef);
+    put(&m, DIVIDE, 0xb);
+    put(&m, INITIAL, 0x7fffffff);
+    put(&m, LVT_LINT1, 0x1a044);
+    put(&m, LVT_PERFORMANCE, 0x400);
+    put(&m, LVT_THERMAL, 0x200);
+    send(&m, 3, 0x4845);
+    put(&m, LDR, 0x01000000);
+    put(&m, TPR, 0x20);
+    local_apic_print(apic(&m, 0), &text);
+    assert_non_null(strstr(
+        text.data,
+        "LVT1\t 0x0001a044 active-lo level masked                      Fixed  (vec 68)\n"
+        "LVTPC\t 0x00000400 active-hi edge                              NMI   \n"
+        "LVTERR\t 0x00010000 active-hi edge  masked                      Fixed  (vec 0)\n"
+        "LVTTHMR\t 0x00000200 active-hi edge                              SMI    (vec 0)\n"
+        "LVTT\t 0x000200ef active-hi edge                 periodic     Fixed  (vec 239)\n"
+        "Timer\t DCR=0xb (divide by 1) initial_count = 2147483647 current_count = 2147483647\n"));
+    assert_non_null(strstr(text.data, "ICR\t 0x00004845 logical edge assert no-shorthand\n"
+                                      "ICR2\t 0x03000000 mask 00000011 (APIC ID)\n"));
+    assert_non_null(strstr(text.data, "\nAPR 0x00 TPR 0x20 DFR 0x0f LDR 0x01 PPR 0x20\n"));
+    put(&m, DFR, 0x0fffffff);
+    send(&m, 0x21, 0x4845);
+    strbuf_clear(&text);
+    local_apic_print(apic(&m, 0), &text);
+    assert_non_null(strstr(text.data, "ICR2\t 0x21000000 cluster 2 mask 0001 (APIC ID)\n"));
     strbuf_free(&text);
     end(&m);
 }
