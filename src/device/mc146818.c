@@ -586,20 +586,28 @@ static void rtc_reset(struct device *device)
     update(rtc);
 }
 
+/* Reset would leave a time that is none as it is: it goes back to the machine's own. */
+static bool bad_time(struct rtc *rtc, struct error *err)
+{
+    rtc->phase = 0;
+    rtc->seconds = rtc->device.board->rtc_base;
+    rtc->seen = chain_now(rtc);
+    return error_set(err, "its time is out of range");
+}
+
 static bool rtc_loaded(struct device *device, struct error *err)
 {
     struct rtc *rtc = (struct rtc *)device;
     struct date date;
 
-    if (rtc->phase >= SECOND || rtc->index >= BANK || rtc->index_extended >= BANK)
-        return error_set(err, "mc146818rtc: phase %llu or an index is out of range",
-                         (unsigned long long)rtc->phase);
-    if (rtc->seconds < INT64_MIN / 2 || rtc->seconds > INT64_MAX / 2)
-        return error_set(err, "mc146818rtc: the time is out of range");
+    rtc->index &= BANK - 1;
+    rtc->index_extended &= BANK - 1;
+    rtc->day_offset %= 7;
+    if (rtc->phase >= SECOND || rtc->seconds < INT64_MIN / 2 || rtc->seconds > INT64_MAX / 2)
+        return bad_time(rtc, err);
     date_of(rtc->seconds, 0, &date);
     if (date.year < -MAX_YEAR || date.year > MAX_YEAR)
-        return error_set(err, "mc146818rtc: the year %lld is out of range", (long long)date.year);
-    rtc->day_offset %= 7;
+        return bad_time(rtc, err);
     rtc->seen = earliest(rtc->seen, chain_now(rtc));
     irq_set(rtc->irq, rtc->line);
     irq_set(rtc->nmi_mask, rtc->nmi_masked);
