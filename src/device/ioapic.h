@@ -9,7 +9,7 @@
 
 enum { IOAPIC_PINS = 24, IOAPIC_BASE = 0xfec00000 };
 
-/* Where its messages go: apic_bus_deliver() behind a cast-free wrapper, or a test's. */
+/* Where its messages go. */
 typedef void ioapic_deliver_fn(void *opaque, const struct apic_message *message);
 
 /* Makes the IOAPIC at its address. The device is the board's. NULL with a sentence. */
