@@ -22,7 +22,8 @@ struct isa_dma {
     /* Memory at `position` of the channel's transfer; false: mode or mask do not allow it. */
     bool (*read)(void *opaque, unsigned channel, void *to, size_t position, size_t size);
     bool (*write)(void *opaque, unsigned channel, const void *from, size_t position, size_t size);
-    /* Whether the channel is in auto-initialise mode, and the direction: true to the device. */
+    /* Whether all bytes have been moved since the channel was last programmed or, in
+     * auto-initialise mode, began again. */
     bool (*has_terminal_count)(void *opaque, unsigned channel);
 };
 

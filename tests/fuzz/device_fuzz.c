@@ -18,7 +18,9 @@
 #define HARNESS_RAM (1 << 20)
 #include "../unit/device_harness.h"
 
+#include "device/apic.h"
 #include "device/i440fx.h"
+#include "device/i8254.h"
 #include "device/piix4_pm.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -85,13 +87,38 @@ static bool make_pm(struct harness *h, struct error *err)
     return piix4_pm_new(&h->board, h->isa.irq[0], err);
 }
 
+static bool make_speaker(struct harness *h, struct error *err)
+{
+    struct device *pit = i8254_new(&h->board, h->isa.irq[0], err);
+    return pit && pcspk_new(&h->board, pit, err);
+}
+
+static int first_cpu(void *opaque)
+{
+    (void)opaque;
+    return 0;
+}
+
+/* Each machine has a bus of its own, which its end leaves without a region. */
+static bool make_apic(struct harness *h, struct error *err)
+{
+    enum { MACHINES = 8 };
+    static struct apic_bus buses[MACHINES];
+    struct apic_bus *bus = buses;
+    while (bus->board && bus->board != &h->board && bus < buses + MACHINES - 1)
+        bus++;
+    struct apic_cpu cpu = {NULL, NULL, NULL};
+    apic_bus_init(bus, &h->board, first_cpu, NULL);
+    return local_apic_new(bus, 0, &cpu, err);
+}
+
 static const struct maker {
     const char *class;
     bool (*make)(struct harness *h, struct error *err);
 } makers[] = {
-    {"i440FX", make_bridge},
-    {"i440FX-pcihost", make_bridge},
-    {"PIIX4_PM", make_pm},
+    {"i440FX", make_bridge}, {"i440FX-pcihost", make_bridge},
+    {"PIIX4_PM", make_pm},   {"isa-pcspk", make_speaker},
+    {"apic", make_apic},
 };
 
 /* Values near which devices decide something. */
