@@ -47,8 +47,14 @@ bool drive_open(struct drive *drive, const struct drive_options *options, struct
 {
     struct block_image *image = NULL;
     if (options->file) {
+        if (drive->image) {
+            image_unlock(drive->image);
+        }
         image = image_open(options, warnings, err);
         if (!image) {
+            if (drive->image) {
+                image_lock(drive->image, NULL);
+            }
             return false;
         }
     }

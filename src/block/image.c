@@ -90,7 +90,7 @@ static bool check_format(struct block_image *image, const struct drive_options *
                          "`qemu-img convert -O raw` makes one; format=raw takes it as it is",
                          image->file, format);
     }
-    if (!image->readonly && !image->overlay && warnings) {
+    if (!image->readonly && !image->snapshot && warnings) {
         strbuf_printf(warnings,
                       "WARNING: Image format was not specified for '%s' and probing guessed raw.\n"
                       "         Specify the 'raw' format explicitly (format=raw): a guest could "
@@ -134,9 +134,12 @@ static bool somebody_has(int fd, off_t start)
 }
 
 /* Where the file system knows no locks, there are none. */
-static bool lock_image(struct block_image *image, bool writes, struct error *err)
+bool image_lock(struct block_image *image, struct error *err)
 {
-    bool good;
+    bool good, writes = !image->readonly && !image->snapshot;
+    if (!image->locks) {
+        return true;
+    }
     if (writes) {
         good = lock(image->fd, F_WRLCK, LOCK_READS, LOCK_END - LOCK_READS);
     } else {
@@ -150,6 +153,11 @@ static bool lock_image(struct block_image *image, bool writes, struct error *err
                      writes ? "write" : "shared \"write\"", image->file);
 }
 
+void image_unlock(struct block_image *image)
+{
+    lock(image->fd, F_UNLCK, LOCK_READS, LOCK_END - LOCK_READS);
+}
+
 static bool find_size(struct block_image *image, struct error *err)
 {
     struct stat status;
@@ -157,7 +165,6 @@ static bool find_size(struct block_image *image, struct error *err)
         return error_set(err, "Could not open '%s': %s", image->file, strerror(errno));
     }
     if (S_ISBLK(status.st_mode)) {
-        image->is_device = true;
         if (ioctl(image->fd, BLKGETSIZE64, &image->file_size)) {
             return error_set(err, "Could not find out the size of '%s': %s", image->file,
                              strerror(errno));
@@ -174,12 +181,13 @@ static bool find_size(struct block_image *image, struct error *err)
     return true;
 }
 
-/* Frees itself when it fails. */
+/* On failure the caller drops what there is. */
 static bool open_file(struct block_image *image, const struct drive_options *options,
                       struct strbuf *warnings, struct error *err)
 {
     bool writes = !options->readonly && !options->snapshot;
     image->readonly = options->readonly;
+    image->snapshot = options->snapshot;
     /* Without O_NONBLOCK a fifo of that name would wait for its other end. */
     int fd = open(image->file, (writes ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) {
@@ -189,7 +197,8 @@ static bool open_file(struct block_image *image, const struct drive_options *opt
                          image->file, strerror(errno));
     }
     image->fd = descriptor_own(fd);
-    if (!find_size(image, err) || (options->locks && !lock_image(image, writes, err))) {
+    image->locks = options->locks;
+    if (!find_size(image, err) || !image_lock(image, err)) {
         return false;
     }
     if (options->snapshot) {

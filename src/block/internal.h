@@ -18,8 +18,7 @@ struct block_image {
     unsigned references; /* atomic */
     uint64_t file_size;  /* bytes that the file has; may grow to `size` */
     uint64_t size;       /* rounded up to sectors */
-    bool readonly;
-    bool is_device; /* of the host: no holes to punch by fallocate() on old ones */
+    bool readonly, snapshot, locks;
     bool flushes, write_through, discards;
     struct overlay *overlay; /* NULL: writes go to the file */
 };
@@ -29,6 +28,9 @@ struct block_image *image_open(const struct drive_options *options, struct strbu
                                struct error *err);
 struct block_image *image_take(struct block_image *image);
 void image_drop(struct block_image *image);
+/* While one medium is exchanged for another, which may be the same file. */
+bool image_lock(struct block_image *image, struct error *err);
+void image_unlock(struct block_image *image);
 
 /* Any thread: 0 or an errno negated. The range is within `size`. */
 int image_read(struct block_image *image, uint64_t offset, void *to, uint64_t bytes);
