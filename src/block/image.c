@@ -148,9 +148,8 @@ bool image_lock(struct block_image *image, struct error *err)
                lock(image->fd, F_RDLCK, LOCK_NO_RESIZE, 1) &&
                !somebody_has(image->fd, LOCK_WRITES) && !somebody_has(image->fd, LOCK_RESIZES);
     }
-    return good ||
-           error_set(err, "Failed to get \"%s\" lock\nIs another process using the image [%s]?",
-                     writes ? "write" : "shared \"write\"", image->file);
+    return good || error_set(err, "Failed to get %s lock\nIs another process using the image [%s]?",
+                             writes ? "\"write\"" : "shared \"write\"", image->file);
 }
 
 void image_unlock(struct block_image *image)

@@ -59,7 +59,7 @@ enum step { STEP_NONE, STEP_DISK, STEP_HOST, STEP_WAIT };
 enum kind { KIND_READ, KIND_WRITE, KIND_FORMAT };
 
 enum drive_type { TYPE_144, TYPE_288, TYPE_120, TYPE_NONE, TYPE_AUTO };
-static const char *const type_words[] = {"144", "288", "120", "none", "auto", NULL};
+const char *const fdc_type_words[] = {"144", "288", "120", "none", "auto", NULL};
 
 /* Disks, by size. The rate is what CCR says for them. */
 static const struct format {
@@ -968,6 +968,43 @@ static void choose_type(struct fdc *fdc, struct floppy *floppy)
     }
 }
 
+bool fdc_put_in(struct device *device, uint32_t *unit, struct drive *drive, uint8_t type,
+                struct error *err)
+{
+    struct fdc *fdc = (struct fdc *)device;
+    if (*unit == UINT32_MAX) {
+        *unit = fdc->floppy[0].drive ? 1 : 0;
+    }
+    if (*unit >= DRIVES) {
+        return error_set(err, "Can't create floppy unit %u, bus supports only %d units", *unit,
+                         DRIVES);
+    }
+    struct floppy *floppy = &fdc->floppy[*unit];
+    if (floppy->drive) {
+        return error_set(err, "Floppy unit %u is in use", *unit);
+    }
+    if (!drive_attach(drive, &floppy_user, floppy, err)) {
+        return false;
+    }
+    drive_set_removable(drive, true);
+    floppy->drive = drive;
+    floppy->wanted_type = type;
+    choose_type(fdc, floppy);
+    return true;
+}
+
+void fdc_take_out(struct device *device, uint32_t unit)
+{
+    struct fdc *fdc = (struct fdc *)device;
+    struct floppy *floppy = &fdc->floppy[unit];
+    if (fdc->request.drive == floppy->drive) {
+        block_cancel(&fdc->request);
+    }
+    drive_detach(floppy->drive);
+    floppy->drive = NULL;
+    choose_type(fdc, floppy);
+}
+
 static bool realize(struct device *device, struct error *err)
 {
     struct fdc *fdc = (struct fdc *)device;
@@ -985,11 +1022,11 @@ static bool realize(struct device *device, struct error *err)
     for (unsigned i = 0; i < DRIVES; i++) {
         struct floppy *floppy = &fdc->floppy[i];
         timer_init(&floppy->seek, device->board->clock, seek_done, floppy);
+        floppy->fdc = fdc;
         if (floppy->drive && !drive_attach(floppy->drive, &floppy_user, floppy, err)) {
             floppy->drive = NULL;
             return false;
         }
-        floppy->fdc = fdc;
         if (floppy->drive) {
             drive_set_removable(floppy->drive, true);
         }
@@ -1124,15 +1161,17 @@ static const struct device_property properties[] = {
     ROW("dma", PROPERTY_U32, channel, 2, NULL, "DMA channel"),
     ROW("driveA", PROPERTY_DRIVE, floppy[0].drive, 0, NULL, "id of a -drive"),
     ROW("driveB", PROPERTY_DRIVE, floppy[1].drive, 0, NULL, "id of a -drive"),
-    ROW("fdtypeA", PROPERTY_WORD, floppy[0].wanted_type, TYPE_AUTO, type_words, "drive's type"),
-    ROW("fdtypeB", PROPERTY_WORD, floppy[1].wanted_type, TYPE_AUTO, type_words, "drive's type"),
-    ROW("fallback", PROPERTY_WORD, fallback, TYPE_288, type_words, "type of an empty drive"),
+    ROW("fdtypeA", PROPERTY_WORD, floppy[0].wanted_type, TYPE_AUTO, fdc_type_words, "drive's type"),
+    ROW("fdtypeB", PROPERTY_WORD, floppy[1].wanted_type, TYPE_AUTO, fdc_type_words, "drive's type"),
+    ROW("fallback", PROPERTY_WORD, fallback, TYPE_288, fdc_type_words, "type of an empty drive"),
     ROW("bootindexA", PROPERTY_I32, floppy[0].bootindex, (uint64_t)-1, NULL, "boot order"),
     ROW("bootindexB", PROPERTY_I32, floppy[1].bootindex, (uint64_t)-1, NULL, "boot order"),
     {.name = NULL},
 };
 
-static const struct device_class isa_fdc_class = {
+static const struct device_bus buses[] = {{"floppy-bus.0", "floppy-bus"}, {NULL, NULL}};
+
+const struct device_class isa_fdc_class = {
     .name = "isa-fdc",
     .help = "virtual floppy controller",
     .bus = "ISA",
@@ -1145,5 +1184,6 @@ static const struct device_class isa_fdc_class = {
     .reset = reset,
     .loaded = loaded,
     .free = free_fdc,
+    .buses = buses,
 };
 DEVICE(isa_fdc_class)

@@ -3,8 +3,9 @@
  * A channel of an IDE controller: the command block of its two drives, which drive answers, device
  * control, interrupts, and data through the data port (ATA/ATAPI-7 volume 2, chapters 6 to 9).
  *
- * Both drives see all writes, the selected one answers reads. Where there is no drive 1, drive 0
- * answers for it, with a status of 0; a channel without drives reads as 0.
+ * Both drives see all writes, the selected one answers reads. Where there is no drive 1, a disk
+ * that is drive 0 answers for it, with a status of 0; a packet device, and a channel without
+ * drives, show 0 everywhere (9.16).
  */
 #include <string.h>
 
@@ -325,11 +326,11 @@ void ide_control_write(struct ide_channel *channel, uint8_t value)
 
 /* --- the command block --- */
 
-/* The drive that answers: the selected one, or 0 for 1. */
+/* The drive that answers: the selected one, or a disk that is drive 0 for 1. */
 static struct ide_drive *answering(const struct ide_channel *channel)
 {
-    struct ide_drive *drive = channel->drive[channel->unit];
-    return drive || !channel->unit ? drive : channel->drive[0];
+    struct ide_drive *drive = channel->drive[channel->unit], *first = channel->drive[0];
+    return drive || !first || first->is_atapi ? drive : first;
 }
 
 static uint8_t task_read(const struct ide_task *task, unsigned reg)

@@ -519,6 +519,32 @@ static void test_state(void **state)
     end(&other);
 }
 
+static void test_floppy_device(void **state)
+{
+    (void)state;
+    static struct machine m;
+    struct error err;
+    begin(&m);
+    struct drive *b = drive_new("floppy1", m.pool);
+    struct device *device = device_new(device_class_find("floppy"), &m.h.board);
+    device_set_pointer(device, "drive", b);
+    assert_true(device_set(device, "unit", "1", &err));
+    assert_true(device_realize(device, &err));
+    assert_int_equal(fdc_cmos_type(m.fdc, 1), 5); /* empty: 2.88 MiB */
+    assert_false(drive_attach(b, NULL, NULL, &err));
+    out8(&m.h, DOR, 0x2d);
+    assert_int_equal(in8(&m.h, DIR) & 0x80, 0x80);
+    assert_string_equal(harness_refuses(&m.h, "floppy", "unit=0", NULL), "No drive specified");
+    struct drive *c = drive_new("c", m.pool);
+    device = device_new(device_class_find("floppy"), &m.h.board);
+    device_set_pointer(device, "drive", c);
+    assert_false(device_realize(device, &err));
+    assert_string_equal(err.text, "Floppy unit 1 is in use");
+    end(&m);
+    drive_free(b);
+    drive_free(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -526,7 +552,7 @@ int main(void)
         cmocka_unit_test(test_write),          cmocka_unit_test(test_without_dma),
         cmocka_unit_test(test_errors),         cmocka_unit_test(test_write_protected),
         cmocka_unit_test(test_disk_change),    cmocka_unit_test(test_types),
-        cmocka_unit_test(test_state),
+        cmocka_unit_test(test_state),          cmocka_unit_test(test_floppy_device),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -245,6 +245,9 @@ static void test_detection(void **state)
     assert_int_equal(in8(&m.h, MID + SECOND), 0x14);
     assert_int_equal(in8(&m.h, HIGH + SECOND), 0xeb);
     assert_int_equal(in8(&m.h, STATUS + SECOND), 0);
+    out8(&m.h, SELECT + SECOND, 0xb0); /* no slave there, and its master is a packet device */
+    assert_int_equal(in8(&m.h, MID + SECOND), 0);
+    assert_int_equal(in8(&m.h, STATUS + SECOND), 0);
     end(&m);
 }
 
