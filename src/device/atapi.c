@@ -13,9 +13,8 @@
 
 enum {
     CD_SECTOR = 2048,
-    RAW_SECTOR = 2352, /* with synchronisation, head and correction */
     PIECE_SECTORS = IDE_BUFFER / CD_SECTOR / 2,
-    RAW_PIECE = IDE_BUFFER / RAW_SECTOR / 2,
+    RAW_PIECE = IDE_BUFFER / IDE_RAW_SECTOR / 2,
     LIMIT_LARGEST = 0xfffe,
     FEATURE_DMA = 1,
     FEATURE_OVERLAP = 2,
@@ -80,7 +79,7 @@ void atapi_answer(struct ide_drive *drive, uint32_t size, uint32_t room)
 
 static uint32_t sector_size(const struct ide_drive *drive)
 {
-    return drive->raw_sectors ? RAW_SECTOR : CD_SECTOR;
+    return drive->raw_sectors ? IDE_RAW_SECTOR : CD_SECTOR;
 }
 
 static void read_piece(struct ide_drive *drive)
@@ -120,7 +119,7 @@ static uint8_t to_bcd(uint32_t value)
 static void make_raw(struct ide_drive *drive)
 {
     for (uint32_t i = drive->piece; i-- > 0;) {
-        uint8_t *raw = drive->buffer + (size_t)i * RAW_SECTOR;
+        uint8_t *raw = drive->buffer + (size_t)i * IDE_RAW_SECTOR;
         uint32_t frame = (uint32_t)drive->lba + i + LEAD_IN_FRAMES;
         memmove(raw + 16, drive->buffer + (size_t)i * CD_SECTOR, CD_SECTOR);
         memset(raw + 1, 0xff, 10);
@@ -129,7 +128,7 @@ static void make_raw(struct ide_drive *drive)
         raw[13] = to_bcd(frame / 75 % 60);
         raw[14] = to_bcd(frame % 75);
         raw[15] = 1;
-        memset(raw + 16 + CD_SECTOR, 0, RAW_SECTOR - 16 - CD_SECTOR);
+        memset(raw + 16 + CD_SECTOR, 0, IDE_RAW_SECTOR - 16 - CD_SECTOR);
     }
 }
 

@@ -260,7 +260,7 @@ bool ide_drive_loaded(struct ide_drive *drive, struct error *err)
         drive->block_end > drive->filled || drive->phase > IDE_SLEEPING ||
         drive->then > THEN_ATAPI_SELECT || drive->disk_op >= BLOCK_OPS ||
         drive->multiple > IDE_MULTIPLE_LARGEST ||
-        (uint64_t)drive->piece * IDE_SECTOR > IDE_BUFFER ||
+        (uint64_t)drive->piece * (drive->is_atapi ? IDE_RAW_SECTOR : IDE_SECTOR) > IDE_BUFFER ||
         ((drive->disk_op == BLOCK_READ || drive->disk_op == BLOCK_WRITE) &&
          drive->disk_bytes > IDE_BUFFER)) {
         return error_set(err, "%s: the transfer's fields do not fit together",

@@ -25,6 +25,7 @@
 enum {
     IDE_UNITS = 2,
     IDE_SECTOR = 512,
+    IDE_RAW_SECTOR = 2352, /* of a CD, with synchronisation, head and correction */
     IDE_BUFFER = 128 << 10,
     IDE_MULTIPLE_LARGEST = 16,
     IDE_PACKET = 12,
