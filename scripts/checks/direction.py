@@ -27,7 +27,7 @@ TABLE = {
     "chardev": "trace",
     "display": "trace",
     "device": f"memory {BACK_ENDS} trace",
-    "machine": "device memory engine guest/x86 host/x64 trace",
+    "machine": f"device memory {BACK_ENDS} engine guest/x86 host/x64 trace",
     "user": "engine guest/x86 host/x64 memory syscall trace",
     "plugin": "engine memory trace symbol disas",
     "instr": "engine memory trace symbol disas",
