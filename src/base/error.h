@@ -9,8 +9,8 @@
  *
  * The room base holds what every other room is made of and knows nothing of machines and traces.
  * Read in this order: this header, memory.h and strbuf.h (memory); input.h, output.h and log.h
- * (files); option.h, glob.h, guess.h and names.h (words); progress.h; clock.h, digits.h and load.h
- * (small and fast).
+ * (files); option.h, glob.h, guess.h and names.h (words); progress.h; timer.h (the time of
+ * machines); clock.h, digits.h and load.h (small and fast).
  */
 #ifndef BASE_ERROR_H
 #define BASE_ERROR_H

@@ -29,6 +29,7 @@ struct clock {
     uint64_t at;         /* of a clock without a source */
     struct timer **heap; /* the earliest first */
     size_t count, room;
+    uint64_t order; /* of the timer that is set next */
 };
 
 /* Zero-initialised memory is a stopped timer; timer_init() gives it what it needs. */
@@ -43,7 +44,7 @@ struct timer {
 
 /* A clock at 0 that clock_advance() moves. */
 void clock_init(struct clock *clock);
-/* Its timers must be stopped. */
+/* Its timers are stopped, or never used again. */
 void clock_free(struct clock *clock);
 
 /* Nanoseconds since the machine began. */
@@ -52,7 +53,9 @@ uint64_t clock_now(const struct clock *clock);
 /* When the earliest timer is due; TIMER_NEVER if none is set. */
 uint64_t clock_next(const struct clock *clock);
 
-/* Fires all timers that are due, also those set meanwhile for a time that is over. */
+/* Fires all timers that are due, also those set meanwhile for a time that is over. Timers that set
+ * themselves or each other without end for a time that is over do not keep it: it returns after
+ * some thousand, and clock_next() is then not in the future. */
 void clock_run(struct clock *clock);
 
 /* Moves a clock without a source, firing each timer at its time on the way. */
