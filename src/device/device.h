@@ -15,11 +15,12 @@
  * Devices see memory regions, lines, timers, DMA through a space, and the back ends that their
  * properties name; never a CPU, never the host's time. All their functions run with the machine's
  * lock held, on whichever thread holds it. There is no file-scope state: two machines can live in
- * one process. What a guest does wrong is a log_guest_error() and what the data sheet says, never
- * the end of the process.
+ * one process. What a guest does wrong is a device_guest_error() and what the data sheet says,
+ * never the end of the process.
  *
- * Read in this order: this header, device.c (classes, properties), state.c (saving and loading),
- * isa.h, pci.h, then any device.
+ * Read in this order: this header, device.c (classes, making and freeing), property.c (text to
+ * values and back), state.c (saving and loading), print.c (`info qtree`, help), isa.h, pci.h, then
+ * any device.
  */
 #ifndef DEVICE_DEVICE_H
 #define DEVICE_DEVICE_H
@@ -58,31 +59,6 @@ static inline void irq_pulse(struct irq irq)
     irq_set(irq, false);
 }
 
-/* --- what a board offers to its devices --- */
-
-enum board_request {
-    BOARD_RESET,    /* the machine; -no-reboot makes it an exit */
-    BOARD_SHUTDOWN, /* power off: soft-off by ACPI */
-    BOARD_EXIT,     /* the process ends with `argument` as its status (isa-debug-exit) */
-    BOARD_WAKEUP,   /* from sleep */
-};
-
-struct board {
-    const char *name;
-    struct mem_space *memory, *ports; /* of the CPUs, and of DMA */
-    struct mem_region *memory_root, *port_root;
-    struct clock *clock;
-    struct isa_bus *isa; /* NULL: none */
-    struct pci_bus *pci; /* NULL: none */
-    void *opaque;        /* the board's own, for the functions below */
-    /* Happens when the vCPUs are out of translated code, not inside the call. */
-    void (*request)(struct board *board, enum board_request what, int argument);
-    /* The next random bytes of the machine (-seed makes them repeatable). */
-    void (*random)(struct board *board, void *to, size_t size);
-    /* Seconds since 1970 that the real-time clock begins with, at clock time 0 (-rtc). */
-    int64_t rtc_base;
-};
-
 /* --- properties --- */
 
 enum property_type {
@@ -110,6 +86,37 @@ struct device_property {
     const char *initial_text; /* of STRING and MAC */
     const char *const *words; /* of WORD: ends with NULL */
     const char *help;
+};
+
+/* --- what a board offers to its devices --- */
+
+enum board_request {
+    BOARD_RESET,    /* the machine; -no-reboot makes it an exit */
+    BOARD_SHUTDOWN, /* power off: soft-off by ACPI */
+    BOARD_EXIT,     /* the process ends with `argument` as its status (isa-debug-exit) */
+    BOARD_SUSPEND,  /* to RAM (ACPI S3): the vCPUs stand until BOARD_WAKEUP */
+    BOARD_WAKEUP,   /* from sleep */
+};
+
+struct board {
+    const char *name;
+    struct mem_space *memory, *ports; /* of the CPUs, and of DMA */
+    struct mem_region *memory_root, *port_root;
+    struct clock *clock;
+    struct isa_bus *isa; /* NULL: none */
+    struct pci_bus *pci; /* NULL: none */
+    void *opaque;        /* the board's own, for the functions below */
+    /* Happens when the vCPUs are out of translated code, not inside the call. */
+    void (*request)(struct board *board, enum board_request what, int argument);
+    /* The next random bytes of the machine (-seed makes them repeatable). */
+    void (*random)(struct board *board, void *to, size_t size);
+    /* Seconds since 1970 that the real-time clock begins with, at clock time 0 (-rtc). */
+    int64_t rtc_base;
+    /* The back end of a CHARDEV, DRIVE or NETDEV property by its id, NULL if there is none; and the
+     * id of one. Either may be NULL: no back ends. */
+    void *(*back_end)(struct board *board, enum property_type type, const char *id);
+    const char *(*back_end_id)(struct board *board, enum property_type type, const void *back_end);
+    struct device *devices; /* device.c's own: see device_first() */
 };
 
 /* --- state --- */
@@ -160,6 +167,12 @@ struct device_field {
 
 /* --- classes and devices --- */
 
+/* A bus that a device offers to others. */
+struct device_bus {
+    const char *name; /* "ide.0"; NULL ends the list */
+    const char *type; /* as device_class.bus */
+};
+
 struct device_class {
     const char *name; /* for -device: QEMU's */
     const char *help;
@@ -180,12 +193,14 @@ struct device_class {
     void (*free)(struct device *device); /* or NULL */
     /* The bus's own: struct pci_class for PCI. */
     const void *bus_class;
+    const struct device_bus *buses; /* that devices of this class offer; or NULL */
 };
 
 struct device {
     const struct device_class *class;
     struct board *board;
-    char *id; /* of -device id=; NULL: none */
+    char *id;  /* of -device id=; NULL: none */
+    char *bus; /* name of the bus it is on, of -device bus=; NULL: the first of its type */
     bool realized;
     struct device *next; /* of the board's, as they were made */
 };
@@ -201,9 +216,10 @@ const struct device_class *device_class_at(size_t i);
 
 /* A device with its properties as they are initially; not yet on the board. Never NULL. */
 struct device *device_new(const struct device_class *class, struct board *board);
-/* "KEY", "VALUE" of -device. The sentence names the properties that are like it. */
+/* "KEY", "VALUE" of -device, `id` and `bus` too. Before it is realized. The sentence names the
+ * property that is like it. */
 bool device_set(struct device *device, const char *name, const char *value, struct error *err);
-/* For boards: the back end of a CHARDEV, DRIVE or NETDEV property. */
+/* For boards: the back end of a CHARDEV, DRIVE or NETDEV property, which there is. */
 void device_set_pointer(struct device *device, const char *name, void *value);
 /* Puts it on the board and realizes it; if that fails it is gone. */
 bool device_realize(struct device *device, struct error *err);
@@ -215,9 +231,18 @@ struct device *device_first(const struct board *board);
 void device_reset_all(struct board *board);
 void device_free_all(struct board *board);
 
-/* State as bytes, with the names of class and fields; loading tells which field is wrong. */
+/* State as bytes, with the names of class and fields (state.c draws them). Loading wants the same
+ * fields of a device that is realized, tells which one is wrong, and changes nothing then; if only
+ * loaded() finds that the values do not fit together, the device is reset. */
 void device_save(const struct device *device, struct strbuf *to);
 bool device_load(struct device *device, const void *bytes, size_t size, struct error *err);
+
+/* Messages of -d guest_errors and -d unimp: "isa-pit: ...", a line each. The arguments are cheap.
+ */
+void device_guest_error(const struct device *device, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+void device_unimp(const struct device *device, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 /* `info qtree` in QEMU's shape; `-device help`; `-device NAME,help`. */
 void device_print_tree(const struct board *board, struct strbuf *text);

@@ -54,7 +54,8 @@ struct pci_class {
     uint16_t subsystem_vendor, subsystem; /* 0: 1af4:1100, as QEMU's devices */
     uint8_t pin;                          /* 1 to 4: INTA to INTD; 0: none */
     bool multifunction;
-    const char *rom; /* file of an expansion ROM, found by the board; NULL: none */
+    const char *rom; /* file of an expansion ROM: what property romfile is at first. The board finds
+                        the file and calls pci_add_rom() after realizing. NULL: none */
     /* After the guest's write to the configuration, which the masks have let through. Or NULL. */
     void (*config_written)(struct pci_device *device, unsigned offset, unsigned size);
 };
@@ -72,7 +73,10 @@ struct pci_region {
 struct pci_device {
     struct device device;
     struct pci_bus *bus;
-    int32_t devfn; /* property addr */
+    int32_t devfn;       /* property addr */
+    bool multifunction;  /* property multifunction, or the class's */
+    const char *romfile; /* property romfile: the class's, another, or "" for none */
+    uint32_t rombar;     /* property rombar: 0 keeps the ROM off the bus */
     uint8_t config[PCI_CONFIG_SIZE];
     uint8_t writable[PCI_CONFIG_SIZE]; /* bits that the guest may change */
     uint8_t write_one_clears[PCI_CONFIG_SIZE];
