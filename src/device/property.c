@@ -351,15 +351,26 @@ static void print_initial(const struct device_property *property, struct strbuf 
     }
 }
 
+/* What a property is, where its class says nothing. */
+static const char *type_help(enum property_type type)
+{
+    switch (type) {
+    case PROPERTY_BOOL: return "on/off";
+    case PROPERTY_MAC: return "Ethernet 6-byte MAC Address, example: 52:54:00:12:34:56";
+    case PROPERTY_CHARDEV: return "ID of a chardev to use as a backend";
+    case PROPERTY_DRIVE: return "Node name or ID of a block device to use as a backend";
+    case PROPERTY_NETDEV: return "ID of a netdev to use as a backend";
+    default: return "";
+    }
+}
+
 static void print_help(const struct device_property *property, struct strbuf *text)
 {
     struct strbuf name, rest;
     strbuf_init(&name);
     strbuf_init(&rest);
     strbuf_printf(&name, "%s=<%s>", property->name, type_name(property));
-    strbuf_puts(&rest, property->help                    ? property->help
-                       : property->type == PROPERTY_BOOL ? "on/off"
-                                                         : "");
+    strbuf_puts(&rest, property->help ? property->help : type_help(property->type));
     for (unsigned i = 0; property->words && property->words[i]; i++)
         strbuf_printf(&rest, "%s%s", i ? "/" : *rest.data ? ", " : "", property->words[i]);
     print_initial(property, &rest);
