@@ -150,16 +150,20 @@ static void take_off_board(struct device *device)
     }
 }
 
-/* The named bus must be there and of the class's type. */
+/* A bus of the class's type must be there, and the named one of that type. */
 static bool check_bus(const struct device *device, struct error *err)
 {
+    const struct board *board = device->board;
+    const char *type = device->class->bus ? device->class->bus : "System";
+    if ((strcmp(type, "ISA") == 0 && !board->isa) || (strcmp(type, "PCI") == 0 && !board->pci))
+        return error_set(err, "No '%s' bus found for device '%s'", type, device->class->name);
     if (!device->bus)
         return true;
-    for (const struct device *on = device->board->devices; on; on = on->next) {
+    for (const struct device *on = board->devices; on; on = on->next) {
         for (const struct device_bus *bus = on->class->buses; bus && bus->name; bus++) {
             if (strcmp(bus->name, device->bus) != 0)
                 continue;
-            if (device->class->bus && strcmp(bus->type, device->class->bus) == 0)
+            if (strcmp(bus->type, type) == 0)
                 return true;
             return error_set(err, "Device '%s' can't go on %s bus", device->class->name, bus->type);
         }

@@ -176,7 +176,7 @@ struct device_bus {
 struct device_class {
     const char *name; /* for -device: QEMU's */
     const char *help;
-    const char *bus;      /* "ISA", "PCI", "IDE", "System" */
+    const char *bus;      /* "ISA", "PCI": the board has one when it is realized; "IDE", "System" */
     const char *category; /* as `-device help` sorts them: "Storage", "Network", "Input", "Display",
                              "Misc" ... */
     size_t size;          /* of the device's struct, which begins with struct device */

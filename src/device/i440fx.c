@@ -12,6 +12,7 @@
  */
 #include "device/i440fx.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -65,6 +66,7 @@ enum {
     WINDOW_SIZE = 0x4000,
     VGA_START = 0xa0000,
     VGA_SIZE = 0x20000,
+    HIGH_START = 0x100000,
 };
 
 static const uint64_t four_gib = 1ull << 32;
@@ -93,9 +95,10 @@ struct host {
 struct bridge {
     struct pci_device pci;
     struct host *host;
-    struct mem_region ram_low, ram_high; /* below and above 4 GiB */
-    struct mem_region vga, smram;        /* the CPU's, and that of system management mode */
-    struct mem_space *bus;               /* what PCI alone shows */
+    /* Below 640 KiB, from 1 MiB and from 4 GiB on; with SMRAM open, and in that mode. */
+    struct mem_region ram_base, ram_low, ram_high, ram_open, ram_smm;
+    struct mem_region vga; /* 640 KiB to 768 KiB of the bus */
+    struct mem_space *bus; /* what PCI alone shows */
     struct window window[WINDOWS];
 };
 
@@ -157,10 +160,16 @@ static void data_write(void *opaque, uint64_t offset, uint64_t value, unsigned s
                          (at & 0xfc) + (unsigned)offset, (uint32_t)value, size);
 }
 
-static const struct mem_ops address_ops = {
-    .read = address_read, .write = address_write, .valid_max = 4, .registers = address_registers};
-static const struct mem_ops data_ops = {
-    .read = data_read, .write = data_write, .valid_max = 4, .registers = data_registers};
+static const struct mem_ops address_ops = {.read = address_read,
+                                           .write = address_write,
+                                           .valid_max = 4,
+                                           .valid_unaligned = true,
+                                           .registers = address_registers};
+static const struct mem_ops data_ops = {.read = data_read,
+                                        .write = data_write,
+                                        .valid_max = 4,
+                                        .valid_unaligned = true,
+                                        .registers = data_registers};
 
 /* --- what is seen --- */
 
@@ -186,7 +195,7 @@ static void window_write(void *opaque, uint64_t offset, uint64_t value, unsigned
     struct window *window = opaque;
     struct mem_region *ram = window->bridge->host->ram;
     uint64_t at = window->start + offset;
-    if (!ram || at + size > ram->size)
+    if (!ram)
         return;
     memcpy(mem_host(ram) + at, &value, size);
     mem_written(ram, at, size);
@@ -217,8 +226,10 @@ static void show_smram(struct bridge *bridge)
     bool open = enabled && (smram & SMRAM_OPEN) && bridge->host->ram;
     trace_i440fx_smram(enabled, open, (smram & SMRAM_LOCK) != 0);
     mem_enable(&bridge->vga, !open);
-    if (bridge->host->ram)
-        mem_enable(&bridge->smram, enabled);
+    if (bridge->host->ram) {
+        mem_enable(&bridge->ram_open, open);
+        mem_enable(&bridge->ram_smm, enabled);
+    }
 }
 
 static void show(struct bridge *bridge)
@@ -289,19 +300,29 @@ static void make_window(struct bridge *bridge, unsigned i)
     mem_add(root, &window->ram, window->start, 1);
 }
 
+/* A part of RAM that is seen where it lies. */
+static void make_part(struct bridge *bridge, struct mem_region *part, const char *name,
+                      struct mem_region *container, uint64_t start, uint64_t end)
+{
+    mem_init_alias(part, name, bridge->host->ram, start, end - start);
+    mem_add(container, part, start, 0);
+}
+
 static void make_ram(struct bridge *bridge)
 {
     struct mem_region *ram = bridge->host->ram, *root = bridge->pci.device.board->memory_root;
-    uint64_t low = i440fx_below_4g(ram->size);
-    mem_init_alias(&bridge->ram_low, "ram-below-4g", ram, 0, low);
-    mem_add(root, &bridge->ram_low, 0, 0);
+    const uint64_t low = i440fx_below_4g(ram->size), vga_end = VGA_START + VGA_SIZE;
+    make_part(bridge, &bridge->ram_base, "ram-below-640k", root, 0, VGA_START);
+    if (low > HIGH_START)
+        make_part(bridge, &bridge->ram_low, "ram-below-4g", root, HIGH_START, low);
     if (ram->size > low) {
         mem_init_alias(&bridge->ram_high, "ram-above-4g", ram, low, ram->size - low);
         mem_add(root, &bridge->ram_high, four_gib, 0);
     }
-    mem_init_alias(&bridge->smram, "smram-low", ram, VGA_START, VGA_SIZE);
-    mem_enable(&bridge->smram, false);
-    mem_add(&bridge->host->smram, &bridge->smram, VGA_START, 0);
+    make_part(bridge, &bridge->ram_open, "smram-open", root, VGA_START, vga_end);
+    mem_enable(&bridge->ram_open, false);
+    make_part(bridge, &bridge->ram_smm, "smram-low", &bridge->host->smram, VGA_START, vga_end);
+    mem_enable(&bridge->ram_smm, false);
 }
 
 static bool bridge_realize(struct device *device, struct error *err)
@@ -365,7 +386,9 @@ static void bridge_free(struct device *device)
         mem_free(&bridge->window[i].both);
     }
     mem_free(&bridge->vga);
-    mem_free(&bridge->smram);
+    mem_free(&bridge->ram_open);
+    mem_free(&bridge->ram_smm);
+    mem_free(&bridge->ram_base);
     mem_free(&bridge->ram_low);
     mem_free(&bridge->ram_high);
     mem_space_free(bridge->bus);
@@ -403,6 +426,9 @@ static bool host_realize(struct device *device, struct error *err)
     struct board *board = device->board;
     if (board->pci && i440fx_of(board))
         return error_set(err, "a machine has one device %s", device->class->name);
+    if (host->ram && host->ram->size < HIGH_START)
+        return error_set(err, "a PC needs at least 1 MiB of memory, not %" PRIu64 " bytes",
+                         host->ram->size);
     mem_init_container(&host->pci, "pci", UINT64_MAX);
     mem_add(board->memory_root, &host->pci, 0, -1);
     mem_init_container(&host->smram, "smram", four_gib);

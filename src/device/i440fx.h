@@ -11,8 +11,8 @@
 uint64_t i440fx_below_4g(uint64_t ram);
 
 /* Makes the host bridge: board->pci, the configuration ports 0xcf8 and 0xcfc, the bridge at
- * 00:00.0, and what the CPUs see of `ram` (NULL: none) below memory_root. NULL with a sentence;
- * otherwise the i440FX-pcihost. Both devices are the board's. */
+ * 00:00.0, and what the CPUs see of `ram` (at least 1 MiB; NULL: none) below memory_root. NULL with
+ * a sentence; otherwise the i440FX-pcihost. Both devices are the board's. */
 struct device *i440fx_new(struct board *board, struct mem_region *ram, struct error *err);
 
 /* What lies on the PCI bus in 4 GiB and above: firmware's and other devices' place, which RAM

@@ -107,9 +107,6 @@ bool pci_device_init(struct pci_device *device, struct error *err)
     device->bus = device->device.board->pci;
     for (unsigned i = 0; i < PCI_REGIONS; i++)
         device->region[i].address = not_mapped;
-    if (!device->bus)
-        return error_set(err, "device %s needs a PCI bus, and the machine has none",
-                         device->device.class->name);
     if (!place(device, err))
         return false;
     fill_in_header(device);
@@ -246,11 +243,11 @@ unsigned pci_add_capability(struct pci_device *device, uint8_t id, unsigned size
     /* What devices keep for themselves is marked by a mask or a value. */
     for (unsigned i = FIRST; i < PCI_CONFIG_SIZE; i++)
         used[i] = config[i] || device->writable[i] || device->write_one_clears[i];
-    for (unsigned at = config[PCI_CAPABILITIES]; at; at = config[at + 1])
-        memset(used + at, true, 2);
-    for (unsigned at = FIRST; at + size <= PCI_CONFIG_SIZE; at += 4) {
+    unsigned at = device->capability_end > FIRST ? (device->capability_end + 3) & ~3u : FIRST;
+    for (; at + size <= PCI_CONFIG_SIZE; at += 4) {
         if (memchr(used + at, true, size))
             continue;
+        device->capability_end = at + size;
         config[at] = id;
         config[at + 1] = config[PCI_CAPABILITIES];
         config[PCI_CAPABILITIES] = (uint8_t)at;

@@ -81,6 +81,7 @@ struct pci_device {
     uint8_t writable[PCI_CONFIG_SIZE]; /* bits that the guest may change */
     uint8_t write_one_clears[PCI_CONFIG_SIZE];
     struct pci_region region[PCI_REGIONS];
+    unsigned capability_end; /* first byte behind the capabilities; 0: there are none */
     bool pin_level;
     struct mem_region rom;
 };

@@ -341,8 +341,11 @@ static const struct mem_register pm_registers[] = {
 #undef PM_REGISTER
         {0, 0, 0, NULL, NULL}};
 
-static const struct mem_ops pm_ops = {
-    .read = pm_read, .write = pm_write, .valid_max = 4, .registers = pm_registers};
+static const struct mem_ops pm_ops = {.read = pm_read,
+                                      .write = pm_write,
+                                      .valid_max = 4,
+                                      .valid_unaligned = true,
+                                      .registers = pm_registers};
 
 /* --- general purpose events --- */
 
@@ -366,8 +369,11 @@ static void gpe_write(void *opaque, uint64_t offset, uint64_t value, unsigned si
 
 static const struct mem_register gpe_registers[] = {
     {0, 2, MEM_RW, "GPE0_STS", NULL}, {2, 2, MEM_RW, "GPE0_EN", NULL}, {0, 0, 0, NULL, NULL}};
-static const struct mem_ops gpe_ops = {
-    .read = gpe_read, .write = gpe_write, .impl_max = 1, .registers = gpe_registers};
+static const struct mem_ops gpe_ops = {.read = gpe_read,
+                                       .write = gpe_write,
+                                       .impl_max = 1,
+                                       .valid_unaligned = true,
+                                       .registers = gpe_registers};
 
 /* --- APM --- */
 
@@ -414,8 +420,11 @@ static void apm_write(void *opaque, uint64_t offset, uint64_t value, unsigned si
 
 static const struct mem_register apm_registers[] = {
     {APMC, 1, MEM_RW, "APMC", NULL}, {APMS, 1, MEM_RW, "APMS", NULL}, {0, 0, 0, NULL, NULL}};
-static const struct mem_ops apm_ops = {
-    .read = apm_read, .write = apm_write, .impl_max = 1, .registers = apm_registers};
+static const struct mem_ops apm_ops = {.read = apm_read,
+                                       .write = apm_write,
+                                       .impl_max = 1,
+                                       .valid_unaligned = true,
+                                       .registers = apm_registers};
 
 /* --- SMBus --- */
 
@@ -464,14 +473,19 @@ static void smb_write(void *opaque, uint64_t offset, uint64_t value, unsigned si
     case SMBBLKDAT: pm->block[pm->block_at++ % SMB_BLOCK] = byte; break;
     case SMBSHDWCMD:
     case SMBSLVDAT:
-    case SMBSLVDAT + 1: break;
+    case SMBSLVDAT + 1:
+    case SMBSLVDAT + 2: /* reserved, and the next */
+    case SMBSLVDAT + 3: break;
     default: pm->smb[offset] = byte;
     }
     update_sci(pm);
 }
 
-static const struct mem_ops smb_ops = {
-    .read = smb_read, .write = smb_write, .impl_max = 1, .registers = smb_registers};
+static const struct mem_ops smb_ops = {.read = smb_read,
+                                       .write = smb_write,
+                                       .impl_max = 1,
+                                       .valid_unaligned = true,
+                                       .registers = smb_registers};
 
 /* --- where it is --- */
 
@@ -528,8 +542,7 @@ static bool realize(struct device *device, struct error *err)
     struct board *board = device->board;
     timer_init(&pm->timer, board->clock, timer_fires, pm);
     if (!board->isa)
-        return error_set(err, "device %s needs an ISA bus, and the machine has none",
-                         device->class->name);
+        return error_set(err, "No 'ISA' bus found for device '%s'", device->class->name);
     if (!isa_irq(device, PIIX4_SCI, &pm->sci, err) || !pci_device_init(&pm->pci, err))
         return false;
     for (unsigned i = 0; i < CONFIG_REGISTERS; i++) {

@@ -10,7 +10,9 @@
 
 #include <cmocka.h>
 
+#include "base/logitems.h"
 #include "device_harness.h"
+#include "log_capture.h"
 
 /* --- a device that has everything --- */
 
@@ -658,6 +660,25 @@ static void isa(void **state)
     mem_free(&region);
 }
 
+static void messages(void **state)
+{
+    struct harness *h = *state;
+    struct device *device = harness_add(h, "test-bare", NULL);
+    log_item_support(LOG_UNIMP);
+    log_item_support(LOG_GUEST_ERRORS);
+    capture_begin();
+    device_guest_error(device, "not asked for");
+    log_items_set(1ull << LOG_GUEST_ERRORS);
+    device_guest_error(device, "register 0x%x is read-only", 5);
+    device_unimp(device, "not asked for");
+    log_items_set(1ull << LOG_UNIMP);
+    device_unimp(device, "mode %d", 3);
+    log_items_set(0);
+    char *text = capture_end();
+    assert_string_equal(text, "test-bare: register 0x5 is read-only\ntest-bare: mode 3\n");
+    free(text);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -676,6 +697,7 @@ int main(void)
         TEST(tree),
         TEST(help),
         TEST(isa),
+        TEST(messages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

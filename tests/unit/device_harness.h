@@ -28,7 +28,9 @@
 #include "device/isa.h"
 #include "device/pci.h"
 
-enum { HARNESS_RAM = 16 << 20 };
+#ifndef HARNESS_RAM
+#define HARNESS_RAM (16 << 20)
+#endif
 
 /* What became of a line. */
 struct harness_line {
@@ -273,6 +275,7 @@ __attribute__((unused)) static bool harness_transplant(const struct harness *fro
                                                        struct harness *to, struct error *err)
 {
     to->clock.at = clock_now(&from->clock);
+    to->random = from->random;
     struct device *new = device_first(&to->board);
     for (struct device *old = device_first(&from->board); old; old = old->next, new = new->next) {
         struct strbuf bytes;
