@@ -41,7 +41,6 @@ enum aml_op {
     AML_EXT_REGION = 0x5b80,
     AML_EXT_FIELD = 0x5b81,
     AML_EXT_DEVICE = 0x5b82,
-    AML_EXT_PROCESSOR = 0x5b83,
 };
 
 enum aml_space { AML_SYSTEM_MEMORY = 0, AML_SYSTEM_IO = 1, AML_PCI_CONFIG = 2 };
