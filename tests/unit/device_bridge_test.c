@@ -540,6 +540,39 @@ static void probes(void **state)
     assert_true(trace_control_set("port92_*", false, &err));
 }
 
+/* The name of the region, and that of the register in its table. */
+static void accesses_are_told(void **state)
+{
+    struct pc *pc = *state;
+    struct harness *h = &pc->h;
+    struct error err;
+    assert_true(trace_control_set("memory_region_ops_*", true, &err));
+    capture_begin();
+    out32(h, 0xcf8, 0x80000000);
+    in16(h, 0xcfe);
+    in8(h, 0x92);
+    char *text = capture_end(), *line = text;
+    static const char *const rows[][2] = {
+        {"memory_region_ops_write cpu 0 mr 0x",
+         " addr 0xcf8 value 0x80000000 size 4 name 'pci-conf-idx:CONFADD'"},
+        {"memory_region_ops_read cpu 0 mr 0x",
+         " addr 0xcfe value 0x1237 size 2 name 'pci-conf-data:CONFDATA'"},
+        {"memory_region_ops_read cpu 0 mr 0x", " addr 0x92 value 0x0 size 1 name 'port92:PORT92'"},
+    };
+    for (unsigned i = 0; i < 3; i++) {
+        char *line_end = strchr(line, '\n');
+        assert_non_null(line_end);
+        *line_end = '\0';
+        assert_memory_equal(line, rows[i][0], strlen(rows[i][0]));
+        assert_non_null(strstr(line, " addr "));
+        assert_string_equal(strstr(line, " addr "), rows[i][1]);
+        line = line_end + 1;
+    }
+    assert_string_equal(line, "");
+    free(text);
+    assert_true(trace_control_set("memory_region_ops_*", false, &err));
+}
+
 static void tree(void **state)
 {
     struct pc *pc = *state;
@@ -591,6 +624,7 @@ int main(void)
         cmocka_unit_test(freed_early),
         TEST(state_moves),
         TEST(probes),
+        TEST(accesses_are_told),
         TEST(tree),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
