@@ -29,10 +29,11 @@ struct tables {
     uint16_t count, largest;
 };
 
+/* Little-endian, filled up with zeros. */
 static void put(struct tables *tables, uint64_t value, unsigned size)
 {
     for (unsigned i = 0; i < size; i++) {
-        strbuf_putc(&tables->bytes, (char)(value >> 8 * i));
+        strbuf_putc(&tables->bytes, i < 8 ? (char)(value >> 8 * i) : 0);
     }
 }
 
