@@ -366,6 +366,7 @@ static struct machine *allocate(void)
     if (!m->ram || !m->before)
         bug("no memory for the test");
     m->model = *model;
+    x86_model_free(model);
     memset(&m->model.features, 0xff, sizeof m->model.features);
     snprintf(m->model.vendor, sizeof m->model.vendor, "GenuineIntel");
     m->model.xcr0 = X86_XSTATE_ALL;
