@@ -612,6 +612,47 @@ static void the_16_bit_stack_wraps(void **state)
     expect_at(m, RUN(m, 0x06), SS, 0, "PUSH ES at 1");
 }
 
+/* --- code */
+
+static void code_is_fetched_as_far_as_it_goes(void **state)
+{
+    struct machine *m = machine_open(LONG64, 3);
+    uint8_t bytes[X86_FETCH];
+
+    (void)state;
+    m->cpu.system.efer |= X86_EFER_NXE;
+    m->ram[CODE_AT + 14] = 0xab;
+    assert_int_equal(x86_fetch(&m->cpu, bytes, &m->fault), 15);
+    assert_int_equal(bytes[14], 0xab);
+    m->cpu.state.pc = CODE_AT + 0xffe;
+    *page_entry(m, CODE_AT + 0x1000) |= UINT64_C(1) << 63;
+    assert_int_equal(x86_fetch(&m->cpu, bytes, &m->fault), 2);
+    expect_at(m, (int)m->fault.vector, PF, 21, "no code there");
+    assert_int_equal(m->fault.address, CODE_AT + 0x1000);
+    m->cpu.state.pc = UINT64_C(1) << 47;
+    assert_int_equal(x86_fetch(&m->cpu, bytes, &m->fault), 0);
+    expect_at(m, (int)m->fault.vector, GP, 0, "not canonical");
+    m = machine_open(PROTECTED16, 0);
+    m->cpu.state.pc = 0xfffc;
+    assert_int_equal(x86_fetch(&m->cpu, bytes, &m->fault), 4);
+    expect_at(m, (int)m->fault.vector, GP, 0, "beyond the limit");
+    m->cpu.state.pc = 0x10000;
+    assert_int_equal(x86_fetch(&m->cpu, bytes, &m->fault), 0);
+}
+
+static void float_errors_are_exceptions_or_interrupts(void **state)
+{
+    struct machine *m = machine_open(PROTECTED32, 0);
+
+    (void)state;
+    assert_false(x86_float_error(&m->cpu, &m->fault));
+    assert_int_equal(m->fault.vector, 16);
+    assert_int_equal(m->float_errors, 0);
+    m->cpu.system.cr0 &= ~(uint64_t)X86_CR0_NE;
+    assert_true(x86_float_error(&m->cpu, &m->fault));
+    assert_int_equal(m->float_errors, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -634,6 +675,8 @@ int main(void)
         cmocka_unit_test(table_registers_are_stored_and_loaded),
         cmocka_unit_test(frames_are_made_and_left),
         cmocka_unit_test(the_16_bit_stack_wraps),
+        cmocka_unit_test(code_is_fetched_as_far_as_it_goes),
+        cmocka_unit_test(float_errors_are_exceptions_or_interrupts),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

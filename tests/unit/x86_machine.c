@@ -106,6 +106,11 @@ static void bus_shutdown(void *opaque)
     ((struct machine *)opaque)->shutdowns++;
 }
 
+static void bus_float_error(void *opaque)
+{
+    ((struct machine *)opaque)->float_errors++;
+}
+
 static void bus_activity(void *opaque)
 {
     ((struct machine *)opaque)->activities++;
@@ -386,6 +391,7 @@ static struct machine *allocate(void)
         .flush = bus_flush,
         .shutdown = bus_shutdown,
         .activity = bus_activity,
+        .float_error = bus_float_error,
     };
     return m;
 }
@@ -403,7 +409,7 @@ struct machine *machine_open(enum machine_mode mode, unsigned cpl)
     x86_system_reset(&m->cpu, &m->model, &m->bus, 0);
     enter_mode(m, mode, cpl);
     x86_update_mode(&m->cpu);
-    m->flushes = m->shutdowns = m->stores = m->activities = 0;
+    m->flushes = m->shutdowns = m->stores = m->activities = m->float_errors = 0;
     m->ports = 0;
     return m;
 }

@@ -72,7 +72,7 @@ struct machine {
     uint64_t ticks;
     uint8_t tpr;
     int vector; /* what acknowledge gives */
-    unsigned flushes, shutdowns, stores, activities;
+    unsigned flushes, shutdowns, stores, activities, float_errors;
     enum cpu_flush flushed;
     uint64_t flushed_address;
     uint16_t flushed_pcid;

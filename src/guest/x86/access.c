@@ -58,7 +58,7 @@ static bool find_pieces(struct x86_cpu *cpu, uint64_t linear, size_t size, unsig
         return find_piece(cpu, linear, size, access, &piece[0], fault);
     }
     second = linear + first;
-    if (!x86_long(cpu)) {
+    if (!x86_code64(cpu) && !(linear >> 32)) {
         second = (uint32_t)second;
     }
     return find_piece(cpu, linear, first, access, &piece[0], fault) &&
@@ -82,7 +82,8 @@ bool x86_linear_read(struct x86_cpu *cpu, uint64_t linear, void *to, size_t size
         }
         at += piece[i].size;
     }
-    if (cpu->system.mode & X86_MODE_WATCH && !(access & X86_ACCESS_IMPLICIT)) {
+    if (cpu->system.mode & X86_MODE_WATCH &&
+        !(access & (X86_ACCESS_IMPLICIT | X86_ACCESS_EXECUTE))) {
         x86_debug_data(cpu, linear, size, false);
     }
     return true;
@@ -342,6 +343,49 @@ bool x86_system_operand(struct x86_cpu *cpu, const struct x86_insn *insn, uint64
         offset = (uint32_t)offset;
     }
     return locate(cpu, segment, offset, size, access, &again, fault);
+}
+
+/* --- code */
+
+/* The bytes from RIP to the end of the segment, at most those of an instruction. */
+static size_t code_room(const struct x86_cpu *cpu)
+{
+    uint64_t pc = cpu->state.pc, limit = cpu->system.segment[NATIVE_CS].limit;
+
+    if (x86_code64(cpu)) {
+        return x86_is_canonical(pc) ? X86_FETCH : 0;
+    }
+    return pc > limit ? 0 : limit - pc + 1 < X86_FETCH ? limit - pc + 1 : X86_FETCH;
+}
+
+size_t x86_fetch(struct x86_cpu *cpu, uint8_t bytes[X86_FETCH], struct x86_fault *fault)
+{
+    struct x86_segment cs = effective_segment(cpu, NATIVE_CS);
+    uint64_t linear = cs.base + cpu->state.pc;
+    size_t room = code_room(cpu), first, done;
+
+    x86_raise_error(fault, X86_VECTOR_GP, 0);
+    if (!x86_code64(cpu)) {
+        linear = (uint32_t)linear;
+    }
+    first = PAGE - (linear & (PAGE - 1));
+    done = room < first ? room : first;
+    if (done == 0 || !x86_linear_read(cpu, linear, bytes, done, X86_ACCESS_EXECUTE, fault)) {
+        return 0;
+    }
+    if (done < room) {
+        linear += done;
+        if (!x86_code64(cpu)) {
+            linear = (uint32_t)linear;
+        }
+        if (x86_linear_read(cpu, linear, bytes + done, room - done, X86_ACCESS_EXECUTE, fault)) {
+            done = room;
+        }
+    }
+    if (done == room) {
+        x86_raise_error(fault, X86_VECTOR_GP, 0);
+    }
+    return done;
 }
 
 /* --- stacks */

@@ -82,6 +82,12 @@ bool x86_linear_probe(struct x86_cpu *cpu, uint64_t linear, size_t size, unsigne
 bool x86_linear_change(struct x86_cpu *cpu, uint64_t linear, uint8_t set, uint8_t clear,
                        struct x86_fault *fault);
 
+/* The bytes of the instruction at CS:RIP, as many as can be fetched, up to 15; fewer: `fault` is
+ * what the fetch of the next one would raise (#GP beyond the limit, #PF). A and the rights are
+ * those of an instruction fetch. */
+enum { X86_FETCH = 15 };
+size_t x86_fetch(struct x86_cpu *cpu, uint8_t bytes[X86_FETCH], struct x86_fault *fault);
+
 /* --- through segments */
 
 /* The linear address of `size` bytes at an offset; `stack`: faults are #SS, else #GP, with `error`.

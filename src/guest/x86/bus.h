@@ -54,6 +54,8 @@ struct cpu_bus {
 
     /* The CPU is in shutdown: a board resets the machine. May be called once a shutdown. */
     void (*shutdown)(void *opaque);
+    /* An x87 exception while CR0.NE is clear: FERR# is asserted, which a PC makes IRQ 13 of. */
+    void (*float_error)(void *opaque);
     /* x86_system.activity is another. NULL: nobody wants to know. */
     void (*activity)(void *opaque);
 

@@ -207,6 +207,17 @@ void x86_instruction_done(struct x86_cpu *cpu, bool trap_flag)
     x86_update_mode(cpu);
 }
 
+bool x86_float_error(struct x86_cpu *cpu, struct x86_fault *fault)
+{
+    const struct cpu_bus *bus = cpu->system.bus;
+
+    if (cpu->system.cr0 & X86_CR0_NE) {
+        return x86_raise_plain(fault, X86_VECTOR_MF);
+    }
+    bus->float_error(bus->opaque);
+    return true;
+}
+
 /* --- instructions that enter a handler; single step ends with them */
 
 static bool software(struct x86_cpu *cpu, const struct x86_insn *insn, unsigned vector,

@@ -299,6 +299,11 @@ void x86_instruction_done(struct x86_cpu *cpu, bool trap_flag);
  * cannot be delivered. */
 void x86_raise(struct x86_cpu *cpu, const struct x86_fault *fault);
 
+/* An x87 instruction has found an exception pending: false with #MF, or, where CR0.NE is clear,
+ * true after telling the bus; the instruction is to be begun again once the interrupt was served.
+ */
+bool x86_float_error(struct x86_cpu *cpu, struct x86_fault *fault);
+
 enum x86_taken {
     X86_TAKEN_NONE,      /* go on */
     X86_TAKEN_DELIVERED, /* state.pc is another */
