@@ -282,13 +282,14 @@ static uint32_t apic_id(const struct x86_cpu *cpu)
 
 static bool help_cpuid(struct x86_cpu *cpu, const struct x86_insn *insn, struct x86_fault *fault)
 {
-    struct x86_cpuid_place place = {0, cpu->xcr0, true};
+    struct x86_cpuid_place place = {0, cpu->xcr0, true, false};
     uint32_t out[4];
 
     (void)fault;
     if (x86_system_mode(&cpu->system)) {
         place.apic_id = cpu->system.number;
         place.osxsave = cpu->system.cr4 & X86_CR4_OSXSAVE;
+        place.ospke = cpu->system.cr4 & X86_CR4_PKE;
     } else {
         place.apic_id = apic_id(cpu);
     }
