@@ -4,44 +4,83 @@
  * not in it is looked for among the helpers of all modes (helpers.c). */
 #include "guest/x86/internal.h"
 
-#include <string.h>
-
-/* A row is for `count` opcodes. */
-static const struct row {
-    uint8_t map, opcode, count;
-    x86_helper_fn *help;
-} rows[] = {
-    {NATIVE_MAP_ONE, 0x06, 1, x86_sys_push_seg},    {NATIVE_MAP_ONE, 0x07, 1, x86_sys_pop_seg},
-    {NATIVE_MAP_ONE, 0x0e, 1, x86_sys_push_seg},    {NATIVE_MAP_ONE, 0x16, 1, x86_sys_push_seg},
-    {NATIVE_MAP_ONE, 0x17, 1, x86_sys_pop_seg},     {NATIVE_MAP_ONE, 0x1e, 1, x86_sys_push_seg},
-    {NATIVE_MAP_ONE, 0x1f, 1, x86_sys_pop_seg},     {NATIVE_MAP_ONE, 0x60, 1, x86_sys_pusha},
-    {NATIVE_MAP_ONE, 0x61, 1, x86_sys_popa},        {NATIVE_MAP_ONE, 0x62, 1, x86_sys_bound},
-    {NATIVE_MAP_ONE, 0x63, 1, x86_sys_arpl},        {NATIVE_MAP_ONE, 0x6c, 2, x86_sys_ins},
-    {NATIVE_MAP_ONE, 0x6e, 2, x86_sys_outs},        {NATIVE_MAP_ONE, 0x8c, 1, x86_sys_mov_seg},
-    {NATIVE_MAP_ONE, 0x8e, 1, x86_sys_mov_to_seg},  {NATIVE_MAP_ONE, 0x9a, 1, x86_sys_far},
-    {NATIVE_MAP_ONE, 0x9c, 1, x86_sys_pushf},       {NATIVE_MAP_ONE, 0x9d, 1, x86_sys_popf},
-    {NATIVE_MAP_ONE, 0xc4, 2, x86_sys_far_pointer}, {NATIVE_MAP_ONE, 0xc8, 1, x86_sys_enter},
-    {NATIVE_MAP_ONE, 0xc9, 1, x86_sys_leave},       {NATIVE_MAP_ONE, 0xca, 2, x86_sys_retf},
-    {NATIVE_MAP_ONE, 0xcc, 1, x86_sys_int3},        {NATIVE_MAP_ONE, 0xcd, 1, x86_sys_int},
-    {NATIVE_MAP_ONE, 0xce, 1, x86_sys_into},        {NATIVE_MAP_ONE, 0xcf, 1, x86_sys_iret},
-    {NATIVE_MAP_ONE, 0xe4, 2, x86_sys_in},          {NATIVE_MAP_ONE, 0xe6, 2, x86_sys_out},
-    {NATIVE_MAP_ONE, 0xea, 1, x86_sys_far},         {NATIVE_MAP_ONE, 0xec, 2, x86_sys_in},
-    {NATIVE_MAP_ONE, 0xee, 2, x86_sys_out},         {NATIVE_MAP_ONE, 0xf1, 1, x86_sys_int1},
-    {NATIVE_MAP_ONE, 0xf4, 1, x86_sys_hlt},         {NATIVE_MAP_ONE, 0xfa, 1, x86_sys_cli},
-    {NATIVE_MAP_ONE, 0xfb, 1, x86_sys_sti},         {NATIVE_MAP_ONE, 0xff, 1, x86_sys_far},
-    {NATIVE_MAP_0F, 0x00, 1, x86_sys_group6},       {NATIVE_MAP_0F, 0x01, 1, x86_sys_group7},
-    {NATIVE_MAP_0F, 0x02, 2, x86_sys_lar_lsl},      {NATIVE_MAP_0F, 0x05, 1, x86_sys_syscall},
-    {NATIVE_MAP_0F, 0x06, 1, x86_sys_clts},         {NATIVE_MAP_0F, 0x07, 1, x86_sys_sysret},
-    {NATIVE_MAP_0F, 0x08, 2, x86_sys_wbinvd},       {NATIVE_MAP_0F, 0x20, 1, x86_sys_mov_from_cr},
-    {NATIVE_MAP_0F, 0x21, 1, x86_sys_mov_from_dr},  {NATIVE_MAP_0F, 0x22, 1, x86_sys_mov_to_cr},
-    {NATIVE_MAP_0F, 0x23, 1, x86_sys_mov_to_dr},    {NATIVE_MAP_0F, 0x30, 1, x86_sys_wrmsr},
-    {NATIVE_MAP_0F, 0x31, 1, x86_sys_rdtsc},        {NATIVE_MAP_0F, 0x32, 1, x86_sys_rdmsr},
-    {NATIVE_MAP_0F, 0x33, 1, x86_sys_rdpmc},        {NATIVE_MAP_0F, 0x34, 1, x86_sys_sysenter},
-    {NATIVE_MAP_0F, 0x35, 1, x86_sys_sysexit},      {NATIVE_MAP_0F, 0xa0, 1, x86_sys_push_seg},
-    {NATIVE_MAP_0F, 0xa1, 1, x86_sys_pop_seg},      {NATIVE_MAP_0F, 0xa8, 1, x86_sys_push_seg},
-    {NATIVE_MAP_0F, 0xa9, 1, x86_sys_pop_seg},      {NATIVE_MAP_0F, 0xb2, 1, x86_sys_far_pointer},
-    {NATIVE_MAP_0F, 0xb4, 2, x86_sys_far_pointer},  {NATIVE_MAP_0F38, 0x82, 1, x86_sys_invpcid},
+static x86_helper_fn *const one_byte[256] = {
+    [0x06] = x86_sys_push_seg,
+    [0x07] = x86_sys_pop_seg,
+    [0x0e] = x86_sys_push_seg,
+    [0x16] = x86_sys_push_seg,
+    [0x17] = x86_sys_pop_seg,
+    [0x1e] = x86_sys_push_seg,
+    [0x1f] = x86_sys_pop_seg,
+    [0x60] = x86_sys_pusha,
+    [0x61] = x86_sys_popa,
+    [0x62] = x86_sys_bound,
+    [0x63] = x86_sys_arpl,
+    [0x6c ... 0x6d] = x86_sys_ins,
+    [0x6e ... 0x6f] = x86_sys_outs,
+    [0x8c] = x86_sys_mov_seg,
+    [0x8e] = x86_sys_mov_to_seg,
+    [0x9a] = x86_sys_far,
+    [0x9c] = x86_sys_pushf,
+    [0x9d] = x86_sys_popf,
+    [0xc4 ... 0xc5] = x86_sys_far_pointer,
+    [0xc8] = x86_sys_enter,
+    [0xc9] = x86_sys_leave,
+    [0xca ... 0xcb] = x86_sys_retf,
+    [0xcc] = x86_sys_int3,
+    [0xcd] = x86_sys_int,
+    [0xce] = x86_sys_into,
+    [0xcf] = x86_sys_iret,
+    [0xe4 ... 0xe5] = x86_sys_in,
+    [0xe6 ... 0xe7] = x86_sys_out,
+    [0xea] = x86_sys_far,
+    [0xec ... 0xed] = x86_sys_in,
+    [0xee ... 0xef] = x86_sys_out,
+    [0xf1] = x86_sys_int1,
+    [0xf4] = x86_sys_hlt,
+    [0xfa] = x86_sys_cli,
+    [0xfb] = x86_sys_sti,
+    [0xff] = x86_sys_far,
 };
+
+static x86_helper_fn *const behind_0f[256] = {
+    [0x00] = x86_sys_group6,
+    [0x01] = x86_sys_group7,
+    [0x02 ... 0x03] = x86_sys_lar_lsl,
+    [0x05] = x86_sys_syscall,
+    [0x06] = x86_sys_clts,
+    [0x07] = x86_sys_sysret,
+    [0x08 ... 0x09] = x86_sys_wbinvd,
+    [0x20] = x86_sys_mov_from_cr,
+    [0x21] = x86_sys_mov_from_dr,
+    [0x22] = x86_sys_mov_to_cr,
+    [0x23] = x86_sys_mov_to_dr,
+    [0x30] = x86_sys_wrmsr,
+    [0x31] = x86_sys_rdtsc,
+    [0x32] = x86_sys_rdmsr,
+    [0x33] = x86_sys_rdpmc,
+    [0x34] = x86_sys_sysenter,
+    [0x35] = x86_sys_sysexit,
+    [0xa0] = x86_sys_push_seg,
+    [0xa1] = x86_sys_pop_seg,
+    [0xa8] = x86_sys_push_seg,
+    [0xa9] = x86_sys_pop_seg,
+    [0xb2] = x86_sys_far_pointer,
+    [0xb4 ... 0xb5] = x86_sys_far_pointer,
+};
+
+/* By map and opcode. */
+static x86_helper_fn *look_up(const struct native_insn *native)
+{
+    enum { INVPCID = 0x82 };
+
+    switch (native->map) {
+    case NATIVE_MAP_ONE: return one_byte[native->opcode];
+    case NATIVE_MAP_0F: return behind_0f[native->opcode];
+    case NATIVE_MAP_0F38: return native->opcode == INVPCID ? x86_sys_invpcid : NULL;
+    default: return NULL;
+    }
+}
 
 /* Opcodes that other instructions share. */
 static bool is_meant(const struct x86_insn *insn)
@@ -85,13 +124,7 @@ static x86_helper_fn *find(const struct x86_insn *insn)
     case X86_LOWER_RANDOM: return x86_helpers[insn->lowering];
     default: break;
     }
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        if (native->map == rows[i].map &&
-            (uint8_t)(native->opcode - rows[i].opcode) < rows[i].count) {
-            return is_meant(insn) ? rows[i].help : NULL;
-        }
-    }
-    return NULL;
+    return is_meant(insn) ? look_up(native) : NULL;
 }
 
 bool x86_executes(const struct x86_insn *insn)
