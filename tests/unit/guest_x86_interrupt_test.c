@@ -558,6 +558,20 @@ static void the_shape_of_d_int(void **state)
                                       "TSS64-busy\nGDT=     0000000000001000 000001ff\n"));
     assert_non_null(strstr(text.data, "CR0=80010031 CR2="));
     strbuf_free(&text);
+    put_gate(m, GP, CODE0_64, 0, 0x0e00, 0); /* absent */
+    raise_vector(m, GP, true, 0);
+    x86_print_event(&m->cpu, last(m), 9, &text);
+    assert_ptr_equal(strstr(text.data, "check_exception old: 0xd new 0xb\n     9: v=08 e=0000 i=0"),
+                     text.data);
+    strbuf_free(&text);
+    m->cpu.system_flags |= X86_FLAG_IF;
+    m->vector = 0x31;
+    x86_request(&m->cpu, X86_REQUEST_INTERRUPT);
+    assert_int_equal(x86_take_event(&m->cpu), X86_TAKEN_DELIVERED);
+    x86_print_event(&m->cpu, last(m), 10, &text);
+    assert_ptr_equal(strstr(text.data, "Servicing hardware INT=0x31\n    10: v=31 e=0000 i=0"),
+                     text.data);
+    strbuf_free(&text);
     m = machine_open(PROTECTED32, 3);
     x86_print_system(&m->cpu, &text);
     assert_non_null(strstr(text.data, "EAX=00000000 EBX=00000000"));

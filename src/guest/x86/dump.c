@@ -147,6 +147,13 @@ void x86_print_event(const struct x86_cpu *cpu, const struct x86_event_record *r
     bool software = record->kind == X86_EVENT_INT || record->kind == X86_EVENT_TRAP;
     uint64_t base = x86_code64(cpu) ? 0 : cpu->system.segment[NATIVE_CS].base;
 
+    if (record->kind == X86_EVENT_EXCEPTION) {
+        strbuf_printf(text, "check_exception old: 0x%x new 0x%x\n",
+                      record->during == X86_DURING_NONE ? UINT32_MAX : record->during,
+                      record->raised);
+    } else if (record->kind == X86_EVENT_INTERRUPT) {
+        strbuf_printf(text, "Servicing hardware INT=0x%02x\n", record->vector);
+    }
     strbuf_printf(text,
                   "%6u: v=%02x e=%04x i=%d cpl=%u IP=%04x:%016" PRIx64 " pc=%016" PRIx64
                   " SP=%04x:%016" PRIx64,

@@ -60,6 +60,8 @@ static struct x86_event event_of(const struct x86_cpu *cpu, const struct x86_fau
     return (struct x86_event){
         .vector = (uint8_t)fault->vector,
         .kind = X86_EVENT_EXCEPTION,
+        .raised = (uint8_t)fault->vector,
+        .during = X86_DURING_NONE,
         .has_error = fault->has_error && x86_protected(cpu),
         .error = fault->error,
         .next = cpu->state.pc,
@@ -72,16 +74,21 @@ static void deliver(struct x86_cpu *cpu, struct x86_event event)
 
     while (!x86_enter(cpu, &event, &fault)) {
         enum class first = class_of(event.kind, event.vector);
+        struct x86_event second;
 
         if (first == DOUBLE) {
             shut_down(cpu, fault.vector);
             return;
         }
         note(cpu, &fault);
+        second = event_of(cpu, &fault);
         if (makes_double(first, class_of(X86_EVENT_EXCEPTION, fault.vector))) {
-            fault = (struct x86_fault){.vector = X86_VECTOR_DF, .has_error = true};
+            second.vector = X86_VECTOR_DF;
+            second.error = 0;
+            second.has_error = x86_protected(cpu);
         }
-        event = event_of(cpu, &fault);
+        second.during = first == BENIGN ? X86_DURING_NONE : event.vector;
+        event = second;
     }
     x86_set_activity(cpu, X86_RUNNING);
 }

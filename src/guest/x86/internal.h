@@ -153,7 +153,8 @@ bool x86_vme_redirected(struct x86_cpu *cpu, uint8_t vector, bool *redirected,
 
 struct x86_event {
     uint8_t vector;
-    uint8_t kind; /* enum x86_event_kind */
+    uint8_t kind;           /* enum x86_event_kind */
+    uint8_t raised, during; /* as in struct x86_event_record */
     bool has_error;
     uint32_t error;
     uint64_t next; /* RIP to be pushed */

@@ -332,6 +332,8 @@ static void record_event(struct x86_cpu *cpu, const struct x86_event *event,
         .ss = cpu->segment[NATIVE_SS],
         .vector = event->vector,
         .kind = event->kind,
+        .raised = event->raised,
+        .during = event->during,
         .cpl = cpu->system.cpl,
         .has_error = event->has_error,
     };

@@ -163,12 +163,14 @@ struct x86_event_record {
     uint32_t error;
     uint16_t from_cs, to_cs, ss;
     uint8_t vector, kind; /* enum x86_event_kind */
+    uint8_t raised;       /* what was raised: `vector`, unless that is a double fault */
+    uint8_t during;       /* the exception in whose delivery; X86_DURING_NONE: none that counts */
     uint8_t cpl;          /* before */
     bool has_error;
     bool failed; /* it could not be delivered: the next record says why */
 };
 
-enum { X86_RECORDS = 64 };
+enum { X86_RECORDS = 64, X86_DURING_NONE = 255 };
 
 /* --- MSRs that are only kept. The table is msr.def. */
 
@@ -338,7 +340,8 @@ uint64_t x86_tsc(const struct x86_cpu *cpu);
 
 /* The block of `info registers`, without x87 and vectors, in QEMU's shape. */
 void x86_print_system(const struct x86_cpu *cpu, struct strbuf *text);
-/* The line of -d int for a record, and the block. `number` counts lines. */
+/* The lines of -d int for a record (check_exception or Servicing, v=...), and the block. `number`
+ * counts lines. */
 void x86_print_event(const struct x86_cpu *cpu, const struct x86_event_record *record,
                      unsigned number, struct strbuf *text);
 /* The last exceptions and interrupts in words, oldest first; `count` at most, 0: all. */
