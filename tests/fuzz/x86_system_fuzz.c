@@ -245,14 +245,11 @@ static void forget(struct x86_cpu *cpu)
     cpu->system.mode = 0;
 }
 
-/* String instructions do elements, and task switches load the new task: these change the record
- * before a fault. */
+/* String instructions do elements before a fault. */
 static bool may_change(const struct x86_insn *insn)
 {
-    return (insn->native.map == NATIVE_MAP_ONE && insn->native.opcode >= 0x6c &&
-            insn->native.opcode <= 0x6f) ||
-           all.cpu.system.segment[X86_TR].selector != all.before.system.segment[X86_TR].selector ||
-           all.cpu.system.cr0 != all.before.system.cr0;
+    return insn->native.map == NATIVE_MAP_ONE && insn->native.opcode >= 0x6c &&
+           insn->native.opcode <= 0x6f;
 }
 
 static void check_cpu(void)
@@ -279,7 +276,7 @@ static void execute(const struct x86_insn *insn)
     if (!x86_execute(&all.cpu, insn, &fault)) {
         if (fault.vector > X86_VECTOR_XM)
             bug("a fault of vector %u", fault.vector);
-        if (!may_change(insn)) {
+        if (!fault.new_task && !may_change(insn)) {
             forget(&all.before);
             forget(&all.cpu);
             if (memcmp(&all.before, &all.cpu, sizeof all.cpu))

@@ -160,6 +160,7 @@ static void what_a_task_loads_is_checked(void **state)
         assert_false(x86_execute(&m->cpu, &insn, &m->fault));
         if ((int)m->fault.vector != row->vector || m->fault.error != row->error)
             fail_msg("%s: vector %u, error %x", row->what, m->fault.vector, m->fault.error);
+        assert_true(m->fault.new_task);
         assert_int_equal(m->cpu.state.pc, 0x6000);
         assert_int_equal(m->cpu.system.segment[X86_TR].selector, FREE);
         assert_int_equal(peek32(m, TSS_AT + 32), CODE_AT + 7);
@@ -186,6 +187,11 @@ static void descriptors_of_tasks_are_checked(void **state)
     *(uint32_t *)(void *)page_entry(m, TSS_AT) = TSS_AT | 1; /* WP: the old one cannot be saved */
     assert_int_equal(jump_to_task(m), PF);
     assert_int_equal(m->fault.error, 3);
+    *(uint32_t *)(void *)page_entry(m, TSS_AT) = TSS_AT | 7;
+    *(uint32_t *)(void *)page_entry(m, GDT_AT) = GDT_AT | 1; /* nor marked as busy */
+    assert_int_equal(jump_to_task(m), PF);
+    assert_int_equal(m->fault.address, GDT_AT + TSS_SELECTOR + 5);
+    assert_int_equal(peek32(m, TSS_AT + 32), 0);
 }
 
 static void a_task_of_16_bits(void **state)

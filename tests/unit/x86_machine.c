@@ -403,7 +403,7 @@ struct machine *machine_open(enum machine_mode mode, unsigned cpl)
     only = m;
     memset(m->ram, 0, MACHINE_RAM);
     memset(&m->cpu, 0, sizeof m->cpu);
-    m->ticks = 1000;
+    m->ticks = 0;
     m->tpr = 0;
     m->vector = -1;
     x86_system_reset(&m->cpu, &m->model, &m->bus, 0);

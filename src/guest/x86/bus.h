@@ -46,7 +46,7 @@ struct cpu_bus {
     /* The vector of the pending interrupt, which is in service then; -1: there is none any more. */
     int (*acknowledge)(void *opaque);
 
-    /* Ticks of the CPU's TSC since reset. */
+    /* Ticks of the TSC since the machine's reset, the same for all CPUs. */
     uint64_t (*tsc)(void *opaque);
 
     /* Translations are void. Called after the registers have changed. */

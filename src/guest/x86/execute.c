@@ -180,7 +180,7 @@ bool x86_execute(struct x86_cpu *cpu, const struct x86_insn *insn, struct x86_fa
     system->shadow = 0;
     cpu->system_flags &= ~(uint64_t)X86_FLAG_RF;
     if (!help(cpu, insn, fault)) {
-        if (cpu->state.pc == insn->pc) { /* else a task switch has come half the way */
+        if (!fault->new_task) {
             system->shadow = shadow;
             cpu->system_flags |= before & X86_FLAG_RF;
             system->pending_debug = debug;

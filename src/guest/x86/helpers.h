@@ -66,6 +66,7 @@ struct x86_fault {
     uint32_t vector;
     uint32_t error;   /* 0 where there is none */
     bool has_error;   /* the exception pushes an error code */
+    bool new_task;    /* of the task that was being switched to: the state is that task's */
     uint64_t address; /* of a page fault: the first byte that cannot be accessed; of a debug
                          exception: bits for DR6 */
 };

@@ -237,7 +237,6 @@ void x86_system_reset(struct x86_cpu *cpu, const struct x86_model *model, const 
     system->msr.pat = UINT64_C(0x0007040600070406);
     system->msr.misc_enable = FAST_STRINGS;
     system->msr.feature_control = 1; /* locked, all off */
-    system->msr.tsc_offset = -bus->tsc(bus->opaque);
     system->activity = system->is_bsp ? X86_RUNNING : X86_WAITING_FOR_SIPI;
     system->mode = x86_mode_word(cpu);
     x86_flush(cpu, CPU_FLUSH_ALL, 0);

@@ -287,6 +287,15 @@ static bool push_error(struct x86_cpu *cpu, unsigned size, uint32_t error, struc
     return true;
 }
 
+/* What is done in the new task. */
+static bool begin_task(struct x86_cpu *cpu, const struct task *task, unsigned size,
+                       const uint32_t *error_code, struct x86_fault *fault)
+{
+    return load_task(cpu, task, size == 4, fault) &&
+           (!error_code || push_error(cpu, size, *error_code, fault)) &&
+           x86_check_target(cpu, &cpu->system.segment[NATIVE_CS], task->pc, 0, fault);
+}
+
 /* --- the switch */
 
 /* Sets or clears the busy bit of the descriptor of a TSS. */
@@ -294,6 +303,11 @@ static bool set_busy(struct x86_cpu *cpu, uint64_t descriptor, bool busy, struct
 {
     return x86_linear_change(cpu, descriptor + 5, busy ? FIRST_BUSY_BIT : 0,
                              busy ? 0 : FIRST_BUSY_BIT, fault);
+}
+
+static bool probe_busy(struct x86_cpu *cpu, uint64_t descriptor, struct x86_fault *fault)
+{
+    return x86_linear_probe(cpu, descriptor + 5, 1, X86_ACCESS_WRITE | X86_ACCESS_IMPLICIT, fault);
 }
 
 /* Everything that must be accessible, before anything changes. */
@@ -324,7 +338,9 @@ bool x86_task_switch(struct x86_cpu *cpu, const struct x86_descriptor *tss, enum
     uint8_t bytes[LIMIT_32 + 1], saved[LIMIT_32 + 1];
     struct task task;
 
-    if (!check_access(cpu, &old, &next, bytes, ext, fault)) {
+    if (!check_access(cpu, &old, &next, bytes, ext, fault) ||
+        (!nested && !probe_busy(cpu, old_descriptor, fault)) ||
+        (why != X86_SWITCH_IRET && !probe_busy(cpu, tss->address, fault))) {
         return false;
     }
     if (!nested && !set_busy(cpu, old_descriptor, false, fault)) {
@@ -355,13 +371,11 @@ bool x86_task_switch(struct x86_cpu *cpu, const struct x86_descriptor *tss, enum
     if (task.trap) {
         cpu->system.pending_debug |= X86_DR6_BT;
     }
-    if (!load_task(cpu, &task, layout->size == 4, fault)) {
+    if (!begin_task(cpu, &task, layout->size, error_code, fault)) {
+        fault->new_task = true;
         return false;
     }
-    if (error_code && !push_error(cpu, layout->size, *error_code, fault)) {
-        return false;
-    }
-    return x86_check_target(cpu, &cpu->system.segment[NATIVE_CS], task.pc, 0, fault);
+    return true;
 }
 
 bool x86_task_gate(struct x86_cpu *cpu, uint16_t selector, enum x86_switch why, uint64_t next,
