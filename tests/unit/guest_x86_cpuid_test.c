@@ -314,7 +314,7 @@ static void saved_state_has_its_size(void **state)
 {
     (void)state;
     const struct x86_model *model = parse("max");
-    struct x86_cpuid_place place = {0, 3, false};
+    struct x86_cpuid_place place = {0, 3, false, false};
     uint32_t out[4], host[4];
 
     assert_int_equal(model->xcr0, 7);
@@ -348,7 +348,7 @@ static void topology_counts_cpus(void **state)
 {
     (void)state;
     const struct x86_model *model = parse("Haswell");
-    struct x86_cpuid_place place = {1, 7, true};
+    struct x86_cpuid_place place = {1, 7, true, false};
     uint32_t out[4], level = 0, seen = 0;
 
     x86_cpuid(model, &place, 1, 0, out);
@@ -528,6 +528,44 @@ static void state_is_printed_in_known_form(void **state)
     strbuf_free(&text);
 }
 
+/* What a program cannot meet is a whole machine's only. */
+static void systems_see_more(void **state)
+{
+    static const uint8_t features[] = {
+        X86_FEATURE_VME,  X86_FEATURE_MONITOR,      X86_FEATURE_PCID,       X86_FEATURE_X2APIC,
+        X86_FEATURE_SMEP, X86_FEATURE_SMAP,         X86_FEATURE_UMIP,       X86_FEATURE_INVPCID,
+        X86_FEATURE_PKU,  X86_FEATURE_TSC_DEADLINE, X86_FEATURE_TSC_ADJUST, X86_FEATURE_MTRR};
+    const struct x86_model *program = parse("max"), *system;
+    struct x86_cpuid_place place = {0, 7, true, false};
+    struct error err = {"no sentence"};
+    uint32_t out[4];
+
+    (void)state;
+    system = x86_model_parse_system("max", note_warning, NULL, &err);
+    assert_non_null(system);
+    for (size_t i = 0; i < sizeof features; i++) {
+        assert_true(x86_has(&system->features, features[i]));
+        if (features[i] != X86_FEATURE_MTRR) {
+            assert_false(x86_has(&program->features, features[i]));
+        }
+    }
+    x86_cpuid(system, &place, 7, 0, out);
+    assert_false(out[2] >> 4 & 1);
+    place.ospke = true;
+    x86_cpuid(system, &place, 7, 0, out);
+    assert_true(out[2] >> 4 & 1);
+    x86_cpuid(system, &place, 5, 0, out);
+    assert_int_equal(out[0], 64);
+    x86_cpuid(program, &place, 5, 0, out);
+    assert_int_equal(out[0], 0);
+    x86_model_free(system);
+    system = x86_model_parse_system("qemu64", note_warning, NULL, &err);
+    assert_non_null(system);
+    assert_false(x86_has(&system->features, X86_FEATURE_SMEP));
+    x86_model_free(system);
+    x86_model_free(program);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -544,6 +582,7 @@ int main(void)
         cmocka_unit_test(help_names_all_models),
         cmocka_unit_test(helper_asks_the_model),
         cmocka_unit_test(state_is_printed_in_known_form),
+        cmocka_unit_test(systems_see_more),
     };
 
     strbuf_init(&warnings);

@@ -160,16 +160,27 @@ static void leaf_addresses(const struct query *q)
     q->out[2] = is_amd(q->model) ? q->model->cpus - 1 : 0;
 }
 
+/* MONITOR's line; no extensions and no states below C0. */
+static void leaf_monitor(const struct query *q)
+{
+    enum { LINE = 64 };
+
+    if (x86_has(&q->model->features, X86_FEATURE_MONITOR)) {
+        put(q->out, LINE, LINE, 0, 0);
+    }
+}
+
 static const struct {
     uint32_t first, last;
     void (*fill)(const struct query *q);
 } leaves[] = {
     {0x00000000, 0x00000000, leaf_vendor},      {0x00000001, 0x00000001, leaf_version},
     {0x00000002, 0x00000002, leaf_descriptors}, {0x00000004, 0x00000004, leaf_caches},
-    {0x0000000b, 0x0000000b, leaf_topology},    {0x0000000d, 0x0000000d, leaf_xsave},
-    {0x40000000, 0x40000000, leaf_hypervisor},  {0x80000000, 0x80000000, leaf_vendor},
-    {0x80000001, 0x80000001, leaf_extended},    {0x80000002, 0x80000004, leaf_brand},
-    {0x80000005, 0x80000006, leaf_caches_amd},  {0x80000008, 0x80000008, leaf_addresses},
+    {0x00000005, 0x00000005, leaf_monitor},     {0x0000000b, 0x0000000b, leaf_topology},
+    {0x0000000d, 0x0000000d, leaf_xsave},       {0x40000000, 0x40000000, leaf_hypervisor},
+    {0x80000000, 0x80000000, leaf_vendor},      {0x80000001, 0x80000001, leaf_extended},
+    {0x80000002, 0x80000004, leaf_brand},       {0x80000005, 0x80000006, leaf_caches_amd},
+    {0x80000008, 0x80000008, leaf_addresses},
 };
 
 /* Features that the model has and this place of execution shows. */
@@ -177,6 +188,7 @@ static bool shown(const struct query *q, enum x86_feature feature)
 {
     switch (feature) {
     case X86_FEATURE_OSXSAVE: return q->place->osxsave && q->model->xcr0;
+    case X86_FEATURE_OSPKE: return q->place->ospke && x86_has(&q->model->features, feature);
     case X86_FEATURE_HT: return x86_has(&q->model->features, feature) && q->model->cpus > 1;
     case X86_FEATURE_CMP_LEGACY:
         return x86_has(&q->model->features, feature) && q->model->cpus > 1 && is_amd(q->model);
@@ -197,7 +209,7 @@ static void add_features(const struct query *q, uint32_t leaf, uint32_t subleaf,
 void x86_cpuid(const struct x86_model *model, const struct x86_cpuid_place *place, uint32_t leaf,
                uint32_t subleaf, uint32_t out[4])
 {
-    struct x86_cpuid_place first = {0, model->xcr0, true};
+    struct x86_cpuid_place first = {0, model->xcr0, true, false};
     struct query q = {model, place ? place : &first, leaf, subleaf, out};
     bool hypervisor = leaf >> 28 == 4;
 

@@ -54,6 +54,11 @@ const struct x86_model *x86_model_parse(const char *text, struct error *err);
 const struct x86_model *x86_model_parse_warn(const char *text, x86_warn_fn *warn, void *opaque,
                                              struct error *err);
 
+/* The same for a whole machine: with what only a system meets (SMEP, PCID and so on). `warn` NULL:
+ * standard error. */
+const struct x86_model *x86_model_parse_system(const char *text, x86_warn_fn *warn, void *opaque,
+                                               struct error *err);
+
 /* Nothing may use the model any more. */
 void x86_model_free(const struct x86_model *model);
 
@@ -78,6 +83,7 @@ struct x86_cpuid_place {
     uint32_t apic_id;
     uint64_t xcr0;
     bool osxsave; /* CR4.OSXSAVE */
+    bool ospke;   /* CR4.PKE */
 };
 
 /* CPUID: EAX, EBX, ECX, EDX in `out`. Leaves that are not there are 0. `place` NULL: CPU 0 with all

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <x86intrin.h>
 
+#include "guest/x86/access.h"
 #include "guest/x86/cpuid.h"
 
 /* --- shared */
@@ -54,6 +55,9 @@ uint64_t x86_effective_address(const struct x86_cpu *cpu, const struct x86_insn 
     const struct native_insn *native = &insn->native;
     uint64_t address = (uint64_t)(int64_t)native->disp;
 
+    if (x86_system_mode(&cpu->system)) {
+        return x86_operand_linear(cpu, insn);
+    }
     if (native->base == NATIVE_RIP) {
         address = native->address;
     } else if (native->base != NATIVE_NONE) {
@@ -137,6 +141,10 @@ static uint32_t operand_vector(const struct x86_insn *insn)
 bool x86_read(struct x86_cpu *cpu, const struct x86_insn *insn, uint64_t address, void *to,
               size_t size, struct x86_fault *fault)
 {
+    if (x86_system_mode(&cpu->system)) {
+        return x86_system_operand(cpu, insn, address, size, X86_ACCESS_READ, fault) &&
+               x86_linear_read(cpu, address, to, size, X86_ACCESS_READ, fault);
+    }
     return read_memory(cpu, address, to, size, operand_vector(insn), fault);
 }
 
@@ -146,6 +154,9 @@ bool x86_write_probed(struct x86_cpu *cpu, uint64_t address, const void *from, s
     const struct x86_memory_access *memory = x86_memory_of(cpu);
     uint64_t bad;
 
+    if (x86_system_mode(&cpu->system)) {
+        return x86_linear_write(cpu, address, from, size, X86_ACCESS_WRITE, fault);
+    }
     return memory->write(memory->opaque, address, from, size, &bad) ||
            page_fault(cpu, bad, X86_PF_WRITE, fault);
 }
@@ -153,7 +164,7 @@ bool x86_write_probed(struct x86_cpu *cpu, uint64_t address, const void *from, s
 bool x86_write(struct x86_cpu *cpu, const struct x86_insn *insn, uint64_t address, const void *from,
                size_t size, struct x86_fault *fault)
 {
-    return probe_memory(cpu, address, size, operand_vector(insn), fault) &&
+    return x86_probe_write(cpu, insn, address, size, fault) &&
            x86_write_probed(cpu, address, from, size, fault);
 }
 
@@ -183,7 +194,10 @@ bool x86_check_area(struct x86_cpu *cpu, const struct x86_insn *insn, uint64_t a
     if (alignment == 64 && (address & 63)) {
         return x86_raise_gp(fault, 0);
     }
-    if (!check_canonical(address, 1, operand_vector(insn), fault)) {
+    if (x86_system_mode(&cpu->system)
+            ? !x86_system_operand(cpu, insn, address, size,
+                                  write ? X86_ACCESS_WRITE : X86_ACCESS_READ, fault)
+            : !check_canonical(address, 1, operand_vector(insn), fault)) {
         return false;
     }
     if (address & (alignment - 1)) {
@@ -204,6 +218,10 @@ bool x86_check_area(struct x86_cpu *cpu, const struct x86_insn *insn, uint64_t a
 bool x86_probe_write(struct x86_cpu *cpu, const struct x86_insn *insn, uint64_t address,
                      size_t size, struct x86_fault *fault)
 {
+    if (x86_system_mode(&cpu->system)) {
+        return x86_system_operand(cpu, insn, address, size, X86_ACCESS_WRITE, fault) &&
+               x86_linear_probe(cpu, address, size, X86_ACCESS_WRITE, fault);
+    }
     return probe_memory(cpu, address, size, operand_vector(insn), fault);
 }
 
@@ -211,6 +229,10 @@ bool x86_probe_write(struct x86_cpu *cpu, const struct x86_insn *insn, uint64_t 
 
 uint64_t x86_get_rflags(const struct x86_cpu *cpu)
 {
+    if (x86_system_mode(&cpu->system)) {
+        return (cpu->state.flags & (NATIVE_ARITH | NATIVE_DF)) |
+               (cpu->system_flags & X86_FLAGS_KEPT) | X86_FLAG_ONE;
+    }
     return (cpu->state.flags & (NATIVE_ARITH | NATIVE_DF)) |
            (cpu->system_flags & X86_FLAGS_SYSTEM) | X86_FLAG_IF | X86_FLAG_ONE;
 }
@@ -218,7 +240,8 @@ uint64_t x86_get_rflags(const struct x86_cpu *cpu)
 void x86_set_rflags(struct x86_cpu *cpu, uint64_t rflags)
 {
     cpu->state.flags = (rflags & (NATIVE_ARITH | NATIVE_DF)) | X86_FLAG_IF | X86_FLAG_ONE;
-    cpu->system_flags = rflags & X86_FLAGS_SYSTEM;
+    cpu->system_flags =
+        rflags & (x86_system_mode(&cpu->system) ? X86_FLAGS_KEPT : X86_FLAGS_SYSTEM);
 }
 
 static bool help_pushf(struct x86_cpu *cpu, const struct x86_insn *insn, struct x86_fault *fault)
@@ -259,10 +282,17 @@ static uint32_t apic_id(const struct x86_cpu *cpu)
 
 static bool help_cpuid(struct x86_cpu *cpu, const struct x86_insn *insn, struct x86_fault *fault)
 {
-    struct x86_cpuid_place place = {apic_id(cpu), cpu->xcr0, true};
+    struct x86_cpuid_place place = {0, cpu->xcr0, true, false};
     uint32_t out[4];
 
     (void)fault;
+    if (x86_system_mode(&cpu->system)) {
+        place.apic_id = cpu->system.number;
+        place.osxsave = cpu->system.cr4 & X86_CR4_OSXSAVE;
+        place.ospke = cpu->system.cr4 & X86_CR4_PKE;
+    } else {
+        place.apic_id = apic_id(cpu);
+    }
     x86_cpuid(cpu->model, &place, (uint32_t)cpu->state.reg[X86_RAX],
               (uint32_t)cpu->state.reg[X86_RCX], out);
     cpu->state.reg[X86_RAX] = out[0];

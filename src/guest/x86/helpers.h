@@ -23,10 +23,24 @@
 
 /* Exception vectors that helpers raise (SDM vol. 3, table 6-1). */
 enum x86_vector {
+    X86_VECTOR_DE = 0,
+    X86_VECTOR_DB = 1,
+    X86_VECTOR_NMI = 2,
+    X86_VECTOR_BP = 3,
+    X86_VECTOR_OF = 4,
+    X86_VECTOR_BR = 5,
     X86_VECTOR_UD = 6,
+    X86_VECTOR_NM = 7,
+    X86_VECTOR_DF = 8,
+    X86_VECTOR_TS = 10,
+    X86_VECTOR_NP = 11,
     X86_VECTOR_SS = 12,
     X86_VECTOR_GP = 13,
     X86_VECTOR_PF = 14,
+    X86_VECTOR_MF = 16,
+    X86_VECTOR_AC = 17,
+    X86_VECTOR_MC = 18,
+    X86_VECTOR_XM = 19,
 };
 
 /* Bits of RFLAGS beside enum native_flag. */
@@ -34,10 +48,17 @@ enum x86_rflags {
     X86_FLAG_ONE = 0x2, /* always set */
     X86_FLAG_TF = 0x100,
     X86_FLAG_IF = 0x200,
+    X86_FLAG_IOPL = 0x3000,
     X86_FLAG_NT = 0x4000,
+    X86_FLAG_RF = 0x10000,
+    X86_FLAG_VM = 0x20000,
     X86_FLAG_AC = 0x40000,
+    X86_FLAG_VIF = 0x80000,
+    X86_FLAG_VIP = 0x100000,
     X86_FLAG_ID = 0x200000,
-    X86_FLAGS_SYSTEM = X86_FLAG_TF | X86_FLAG_NT | X86_FLAG_AC | X86_FLAG_ID,
+    X86_FLAGS_SYSTEM = X86_FLAG_TF | X86_FLAG_NT | X86_FLAG_AC | X86_FLAG_ID, /* a program's */
+    X86_FLAGS_KEPT = X86_FLAGS_SYSTEM | X86_FLAG_IF | X86_FLAG_IOPL | X86_FLAG_RF | X86_FLAG_VM |
+                     X86_FLAG_VIF | X86_FLAG_VIP, /* in system mode */
 };
 
 /* Error code of a page fault. */
@@ -47,7 +68,9 @@ struct x86_fault {
     uint32_t vector;
     uint32_t error;   /* 0 where there is none */
     bool has_error;   /* the exception pushes an error code */
-    uint64_t address; /* of a page fault: the first byte that cannot be accessed */
+    bool new_task;    /* of the task that was being switched to: the state is that task's */
+    uint64_t address; /* of a page fault: the first byte that cannot be accessed; of a debug
+                         exception: bits for DR6 */
 };
 
 /* Guest memory and code, as helpers reach them; x86_cpu.memory points to one. The functions return
@@ -86,7 +109,7 @@ extern x86_helper_fn *const x86_helpers[X86_LOWERINGS_COUNT];
 uint64_t x86_effective_address(const struct x86_cpu *cpu, const struct x86_insn *insn);
 
 /* RFLAGS as PUSHF and a signal frame show it in user mode, and the other way around: of what is
- * given, the bits that a program may change are taken. */
+ * given, the bits that a program may change are taken. In system mode: all bits there are. */
 uint64_t x86_get_rflags(const struct x86_cpu *cpu);
 void x86_set_rflags(struct x86_cpu *cpu, uint64_t rflags);
 

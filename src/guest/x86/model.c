@@ -22,6 +22,11 @@ static const uint8_t executed[X86_FEATURE_COUNT] = {
 #include "guest/x86/models.def"
 };
 
+static const bool executed_system[X86_FEATURE_COUNT] = {
+#define X86_EXECUTED_SYSTEM(feature) [X86_FEATURE_##feature] = true,
+#include "guest/x86/models.def"
+};
+
 static const struct {
     uint8_t feature, on;
 } depends[] = {
@@ -93,8 +98,8 @@ static uint64_t host_xcr0(void)
     return (uint64_t)high << 32 | low;
 }
 
-/* The features that are executed and that the host has. */
-static void available_features(struct x86_features *features)
+/* The features that are executed and that the host has; `system`: by a whole machine. */
+static void available_features(struct x86_features *features, bool system)
 {
     bool ymm = (host_xcr0() & 6) == 6;
     uint32_t leaf = UINT32_MAX, subleaf = 0, out[4] = {0};
@@ -108,8 +113,8 @@ static void available_features(struct x86_features *features)
             host_cpuid(leaf, subleaf, out);
         }
         bool host = out[place->reg] >> place->bit & 1;
-        bool on = executed[f] == OURS || (executed[f] == HOST && host) ||
-                  (executed[f] == HOST_YMM && host && ymm);
+        bool on = executed[f] == OURS || (system && executed_system[f]) ||
+                  (executed[f] == HOST && host) || (executed[f] == HOST_YMM && host && ymm);
         x86_feature_set(features, f, on);
     }
 }
@@ -300,7 +305,13 @@ struct request {
     struct x86_features asked; /* asked for by name */
     x86_warn_fn *warn;
     void *opaque;
+    bool system; /* for a whole machine */
 };
+
+static bool is_executed(const struct request *request, enum x86_feature feature)
+{
+    return executed[feature] || (request->system && executed_system[feature]);
+}
 
 __attribute__((format(printf, 2, 3))) static void warn(const struct request *request,
                                                        const char *format, ...)
@@ -380,7 +391,7 @@ static void want_row(struct request *request, const struct model_row *row)
         }
     }
     for (enum x86_feature f = X86_FEATURE_NONE + 1; f < X86_FEATURE_COUNT && !row->vendor; f++) {
-        x86_feature_set(&request->want, f, executed[f] && f != X86_FEATURE_HYPERVISOR);
+        x86_feature_set(&request->want, f, is_executed(request, f) && f != X86_FEATURE_HYPERVISOR);
     }
 }
 
@@ -389,12 +400,15 @@ static void settle(struct request *request)
 {
     struct x86_features available;
 
-    available_features(&available);
+    available_features(&available, request->system);
+    if (request->system && x86_has(&request->want, X86_FEATURE_PKU)) {
+        x86_feature_set(&request->want, X86_FEATURE_OSPKE, true);
+    }
     for (enum x86_feature f = X86_FEATURE_NONE + 1; f < X86_FEATURE_COUNT; f++) {
         if (x86_has(&request->want, f) && !x86_has(&available, f)) {
             x86_feature_set(&request->want, f, false);
             if (x86_has(&request->asked, f)) {
-                warn_not_there(request, executed[f] ? "the host's CPU" : "Vitrine",
+                warn_not_there(request, is_executed(request, f) ? "the host's CPU" : "Vitrine",
                                x86_feature_place(f));
             }
         }
@@ -460,10 +474,10 @@ static const struct x86_model *make(const struct model_row *row, const struct re
     return model;
 }
 
-const struct x86_model *x86_model_parse_warn(const char *text, x86_warn_fn *warn_fn, void *opaque,
-                                             struct error *err)
+static const struct x86_model *parse(const char *text, bool system, x86_warn_fn *warn_fn,
+                                     void *opaque, struct error *err)
 {
-    struct request request = {.warn = warn_fn, .opaque = opaque};
+    struct request request = {.warn = warn_fn, .opaque = opaque, .system = system};
     const struct model_row *row;
     size_t length;
 
@@ -496,6 +510,18 @@ static void warn_on_stderr(void *opaque, const char *sentence)
 {
     (void)opaque;
     fprintf(stderr, "vitrine: warning: %s\n", sentence);
+}
+
+const struct x86_model *x86_model_parse_warn(const char *text, x86_warn_fn *warn_fn, void *opaque,
+                                             struct error *err)
+{
+    return parse(text, false, warn_fn, opaque, err);
+}
+
+const struct x86_model *x86_model_parse_system(const char *text, x86_warn_fn *warn_fn, void *opaque,
+                                               struct error *err)
+{
+    return parse(text, true, warn_fn ? warn_fn : warn_on_stderr, opaque, err);
 }
 
 const struct x86_model *x86_model_parse(const char *text, struct error *err)

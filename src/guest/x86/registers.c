@@ -239,12 +239,16 @@ void x86_print_state(const struct x86_cpu *cpu, struct strbuf *text, unsigned fl
 {
     static const char names[6][4] = {"ES ", "CS ", "SS ", "DS ", "FS ", "GS "};
 
-    print_general(cpu, text);
-    print_flags(cpu, text);
-    for (unsigned i = 0; i < 6; i++) {
-        print_segment(cpu, text, names[i], i);
+    if (x86_system_mode(&cpu->system)) {
+        x86_print_system(cpu, text);
+    } else {
+        print_general(cpu, text);
+        print_flags(cpu, text);
+        for (unsigned i = 0; i < 6; i++) {
+            print_segment(cpu, text, names[i], i);
+        }
+        print_system(cpu, text);
     }
-    print_system(cpu, text);
     if (flags & X86_PRINT_FPU) {
         print_x87(cpu->state.vector, text);
         print_vectors(cpu, text);

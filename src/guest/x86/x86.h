@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "guest/x86/system.h"
 #include "ir/native.h"
 #include "ir/state.h"
 
@@ -72,10 +73,12 @@ struct x86_memory_access; /* helpers.h */
 struct x86_cpu {
     struct ir_state state; /* must be first */
     uint16_t segment[6];   /* selectors, in the order ES CS SS DS FS GS */
-    uint64_t system_flags; /* bits of RFLAGS that translated code does not hold: TF, NT, AC, ID */
+    uint64_t system_flags; /* bits of RFLAGS that translated code does not hold: TF, NT, AC, ID;
+                              in system mode all that are not arithmetic nor DF */
     uint64_t xcr0;
     const struct x86_model *model;
     const struct x86_memory_access *memory; /* how helpers reach guest memory; NULL: direct */
+    struct x86_system system;               /* of system mode; else zeros */
 };
 
 _Static_assert(sizeof(struct x86_cpu) <= IR_STATE_SIZE, "the jump table follows at a fixed place");
