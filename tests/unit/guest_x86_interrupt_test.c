@@ -312,6 +312,25 @@ static void triple_faults_shut_down(void **state)
 
 /* --- pending events */
 
+/* A stack that is not aligned for the handler at the same level: #AC, and again. */
+static void faults_without_end_shut_down(void **state)
+{
+    enum { AC = 17 };
+    struct machine *m = machine_open(PROTECTED32, 3);
+
+    (void)state;
+    put_gate(m, UD, CODE3_32, 0x5000, 0xee00, 0);
+    put_gate(m, AC, CODE3_32, 0x5000, 0xee00, 0);
+    m->cpu.system.cr0 |= X86_CR0_AM;
+    m->cpu.system_flags |= X86_FLAG_AC;
+    m->cpu.state.reg[X86_RSP] -= 1;
+    x86_update_mode(&m->cpu);
+    raise_vector(m, UD, false, 0);
+    assert_int_equal(m->shutdowns, 1);
+    assert_int_equal(m->cpu.system.activity, X86_SHUTDOWN);
+    assert_int_equal(m->cpu.state.pc, CODE_AT);
+}
+
 static void interrupts_wait_for_if_and_shadow(void **state)
 {
     struct machine *m = machine_open(PROTECTED32, 0);
@@ -596,6 +615,7 @@ int main(void)
         cmocka_unit_test(faults_of_faults_are_double),
         cmocka_unit_test(page_faults_in_delivery),
         cmocka_unit_test(triple_faults_shut_down),
+        cmocka_unit_test(faults_without_end_shut_down),
         cmocka_unit_test(interrupts_wait_for_if_and_shadow),
         cmocka_unit_test(nmis_block_until_iret),
         cmocka_unit_test(hlt_waits_and_wakes),

@@ -9,24 +9,26 @@
 
 /* --- double faults (SDM vol. 3, table 6-5) */
 
-enum class { BENIGN, CONTRIBUTORY, PAGE_FAULT, DOUBLE };
+enum severity { BENIGN, CONTRIBUTORY, PAGE_FAULT, DOUBLE };
 
-static enum class class_of(unsigned kind, unsigned vector) {
-    if (kind != X86_EVENT_EXCEPTION){return BENIGN;}
-switch (vector)
+static enum severity severity_of(unsigned kind, unsigned vector)
 {
-case X86_VECTOR_DE:
-case X86_VECTOR_TS:
-case X86_VECTOR_NP:
-case X86_VECTOR_SS:
-case X86_VECTOR_GP: return CONTRIBUTORY;
-case X86_VECTOR_PF: return PAGE_FAULT;
-case X86_VECTOR_DF: return DOUBLE;
-default: return BENIGN;
-}
+    if (kind != X86_EVENT_EXCEPTION) {
+        return BENIGN;
+    }
+    switch (vector) {
+    case X86_VECTOR_DE:
+    case X86_VECTOR_TS:
+    case X86_VECTOR_NP:
+    case X86_VECTOR_SS:
+    case X86_VECTOR_GP: return CONTRIBUTORY;
+    case X86_VECTOR_PF: return PAGE_FAULT;
+    case X86_VECTOR_DF: return DOUBLE;
+    default: return BENIGN;
+    }
 }
 
-static bool makes_double(enum class first, enum class second)
+static bool makes_double(enum severity first, enum severity second)
 {
     return (first == CONTRIBUTORY && second == CONTRIBUTORY) ||
            (first == PAGE_FAULT && (second == CONTRIBUTORY || second == PAGE_FAULT));
@@ -68,21 +70,25 @@ static struct x86_event event_of(const struct x86_cpu *cpu, const struct x86_fau
     };
 }
 
+/* Benign exceptions that raise benign ones, as #AC at a misaligned stack does, would follow each
+ * other for ever on a processor. Nothing could end that, so the CPU shuts down. */
+enum { ROUNDS = 64 };
+
 static void deliver(struct x86_cpu *cpu, struct x86_event event)
 {
     struct x86_fault fault;
 
-    while (!x86_enter(cpu, &event, &fault)) {
-        enum class first = class_of(event.kind, event.vector);
+    for (unsigned round = 0; !x86_enter(cpu, &event, &fault); round++) {
+        enum severity first = severity_of(event.kind, event.vector);
         struct x86_event second;
 
-        if (first == DOUBLE) {
+        if (first == DOUBLE || round == ROUNDS) {
             shut_down(cpu, fault.vector);
             return;
         }
         note(cpu, &fault);
         second = event_of(cpu, &fault);
-        if (makes_double(first, class_of(X86_EVENT_EXCEPTION, fault.vector))) {
+        if (makes_double(first, severity_of(X86_EVENT_EXCEPTION, fault.vector))) {
             second.vector = X86_VECTOR_DF;
             second.error = 0;
             second.has_error = x86_protected(cpu);
