@@ -203,7 +203,7 @@ struct engine {
     uint32_t site_count, site_max;
     uint8_t *arena;
     size_t arena_used;
-    struct table hash_table, block_table, site_table, arena_table;
+    struct table hash_table, block_table, site_table, arena_table, count_table;
     struct code_page *pages[1 << ENGINE_PAGES_BITS];
     struct ir_block *ir;
     struct ir_code *code;
@@ -231,7 +231,7 @@ struct engine {
 
     /* vcpu.c */
     struct vcpu *vcpus;
-    void *spare[ENGINE_SPARE_VCPUS]; /* memory of vCPUs that are gone; under the lock */
+    struct table spare[ENGINE_SPARE_VCPUS]; /* memory of vCPUs that are gone; under the lock */
     unsigned spares;
     pthread_mutex_t stop_lock;
     pthread_cond_t stop_over;
@@ -245,8 +245,8 @@ struct engine {
 };
 
 struct vcpu {
-    struct ir_state *state; /* and the tables behind it, in memory that begins at `memory` */
-    void *memory;
+    struct ir_state *state; /* and the tables behind it: all of `memory` */
+    struct table memory;
     uint64_t *jump_table;
     struct ir_second *second_table;
     struct engine *engine;

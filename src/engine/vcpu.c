@@ -23,26 +23,30 @@ enum {
  * is the same function for all engines. */
 static struct ir_state *(*current_state)(void);
 
-static void *reserve(size_t size)
-{
-    void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-                    -1, 0);
-
-    return at == MAP_FAILED ? NULL : at;
-}
-
 static bool tables_new(struct engine *engine)
 {
     if (!table_new_whole(&engine->hash_table, sizeof(*engine->hash) << ENGINE_HASH_BITS) ||
         !table_new(&engine->block_table, sizeof(struct block) * engine->block_max) ||
         !table_new(&engine->site_table, sizeof(struct site) * engine->site_max) ||
-        !table_new(&engine->arena_table, engine->cache_size * 8 + (8 << 20)))
+        !table_new(&engine->arena_table, engine->cache_size * 8 + (8 << 20)) ||
+        !table_new(&engine->count_table, sizeof(*engine->count_slot) * COUNT_SLOTS))
         return false;
     engine->hash = (struct hash_place *)(void *)engine->hash_table.at;
     engine->block = (struct block *)(void *)engine->block_table.at;
     engine->site = (struct site *)(void *)engine->site_table.at;
     engine->arena = engine->arena_table.at;
+    engine->count_slot = (struct count_slot *)(void *)engine->count_table.at;
     return true;
+}
+
+/* Also of those that could not all be made. */
+static void tables_free(struct engine *engine)
+{
+    table_free(&engine->hash_table);
+    table_free(&engine->block_table);
+    table_free(&engine->site_table);
+    table_free(&engine->arena_table);
+    table_free(&engine->count_table);
 }
 
 struct engine *engine_new(const struct engine_config *config, struct error *err)
@@ -72,8 +76,7 @@ struct engine *engine_new(const struct engine_config *config, struct error *err)
     /* One block takes at least 32 bytes of code; what lies beside it, about ten times that. */
     engine->block_max = (uint32_t)(engine->cache_size / 32) + 64;
     engine->site_max = (uint32_t)(engine->cache_size / 16) + 1024;
-    engine->count_slot = reserve(sizeof(*engine->count_slot) * COUNT_SLOTS);
-    if (!tables_new(engine) || !engine->count_slot) {
+    if (!tables_new(engine)) {
         error_set(err, "no address space for the engine's tables: %s", strerror(errno));
         cache_free(engine);
         goto fail;
@@ -85,6 +88,7 @@ struct engine *engine_new(const struct engine_config *config, struct error *err)
     }
     return engine;
 fail:
+    tables_free(engine);
     free(engine->ir);
     free(engine->code);
     free(engine);
@@ -95,82 +99,78 @@ void engine_free(struct engine *engine)
 {
     drain_end(engine);
     while (engine->spares > 0)
-        munmap(engine->spare[--engine->spares], VCPU_BYTES + HUGE_PAGE);
+        table_free(&engine->spare[--engine->spares]);
     probes_free(engine);
-    table_free(&engine->hash_table);
-    munmap(engine->count_slot, sizeof(*engine->count_slot) * COUNT_SLOTS);
-    table_free(&engine->block_table);
-    table_free(&engine->site_table);
-    table_free(&engine->arena_table);
+    tables_free(engine);
     cache_free(engine);
     free(engine->ir);
     free(engine->code);
     free(engine);
 }
 
-void vcpu_forget(struct vcpu *vcpu)
+static void empty_jump_table(struct vcpu *vcpu)
 {
     for (size_t i = 0; i < (size_t)1 << IR_JUMP_BITS; i++)
         __atomic_store_n(&vcpu->jump_table[i], vcpu->engine->glue.empty, __ATOMIC_RELAXED);
+}
+
+void vcpu_forget(struct vcpu *vcpu)
+{
+    empty_jump_table(vcpu);
     madvise(vcpu->second_table, IR_SECOND_END - IR_SECOND_AT, MADV_DONTNEED);
 }
 
-/* Memory of a vCPU that is gone, or NULL; and how many vCPUs there are. */
-static uint8_t *take_spare(struct engine *engine, unsigned *others)
+/* The memory of a vCPU that is gone, if there is any; and how many vCPUs there are. */
+static bool take_spare(struct engine *engine, struct table *memory, unsigned *others)
 {
-    uint8_t *memory = NULL;
+    bool spare;
 
     *others = 0;
     pthread_mutex_lock(&engine->lock);
     for (const struct vcpu *other = engine->vcpus; other; other = other->next)
         ++*others;
-    if (engine->spares > 0)
-        memory = engine->spare[--engine->spares];
+    spare = engine->spares > 0;
+    if (spare)
+        *memory = engine->spare[--engine->spares];
     pthread_mutex_unlock(&engine->lock);
-    return memory;
+    return spare;
 }
 
-/* A vCPU's state block, and its tables behind it: 0 but for the jump table. The memory of one that
- * is gone is taken again, since the page faults of the tables are most of what a vCPU costs. */
+/* A vCPU's state block, and its tables behind it: all 0. The memory of one that is gone is taken
+ * again, since the page faults of the tables are most of what a vCPU costs. */
 static bool memory_new(struct vcpu *vcpu, struct engine *engine)
 {
+    struct table *memory = &vcpu->memory;
     unsigned others;
-    uint8_t *memory = take_spare(engine, &others), *state;
-    bool spare = memory != NULL;
 
-    if (!spare)
-        memory = reserve(VCPU_BYTES + HUGE_PAGE);
-    if (!memory)
-        return false;
-    state = memory + (-(uintptr_t)memory & (HUGE_PAGE - 1));
-    if (spare) {
-        memset(state, 0, IR_STATE_SIZE);
-        madvise(state + COUNT_AT, VCPU_BYTES - COUNT_AT, MADV_DONTNEED);
+    if (take_spare(engine, memory, &others)) {
+        memset(memory->at, 0, IR_STATE_SIZE);
+        madvise(memory->at + IR_SECOND_AT, VCPU_BYTES - IR_SECOND_AT, MADV_DONTNEED);
     } else {
+        if (!table_new(memory, VCPU_BYTES))
+            return false;
         if (others < HUGE_VCPUS)
-            madvise(state, HUGE_PAGE, MADV_HUGEPAGE);
-        madvise(state, IR_SECOND_AT, MADV_POPULATE_WRITE);
+            madvise(memory->at, HUGE_PAGE, MADV_HUGEPAGE);
+        madvise(memory->at, IR_SECOND_AT, MADV_POPULATE_WRITE);
     }
-    vcpu->memory = memory;
-    vcpu->state = (struct ir_state *)(void *)state;
-    vcpu->jump_table = (uint64_t *)(void *)(state + IR_STATE_SIZE);
-    vcpu->second_table = (struct ir_second *)(void *)(state + IR_SECOND_AT);
-    vcpu->count = (uint64_t *)(void *)(state + COUNT_AT);
+    vcpu->state = (struct ir_state *)(void *)memory->at;
+    vcpu->jump_table = (uint64_t *)(void *)(memory->at + IR_STATE_SIZE);
+    vcpu->second_table = (struct ir_second *)(void *)(memory->at + IR_SECOND_AT);
+    vcpu->count = (uint64_t *)(void *)(memory->at + COUNT_AT);
     return true;
 }
 
-static void memory_free(const struct vcpu *vcpu, struct engine *engine)
+static void memory_free(struct vcpu *vcpu, struct engine *engine)
 {
-    void *memory = vcpu->memory;
+    bool kept;
 
     pthread_mutex_lock(&engine->lock);
-    if (engine->spares < ENGINE_SPARE_VCPUS) {
-        engine->spare[engine->spares++] = memory;
-        memory = NULL;
-    }
+    kept = engine->spares < ENGINE_SPARE_VCPUS;
+    if (kept)
+        engine->spare[engine->spares++] = vcpu->memory;
     pthread_mutex_unlock(&engine->lock);
-    if (memory)
-        munmap(memory, VCPU_BYTES + HUGE_PAGE);
+    if (!kept)
+        table_free(&vcpu->memory);
 }
 
 struct vcpu *vcpu_new(struct engine *engine, int number, struct error *err)
@@ -194,7 +194,7 @@ struct vcpu *vcpu_new(struct engine *engine, int number, struct error *err)
         free(vcpu);
         return NULL;
     }
-    vcpu_forget(vcpu);
+    empty_jump_table(vcpu);
     trace_guest_cpu_enter(number);
     trace_guest_cpu_reset(number);
     pthread_mutex_lock(&engine->lock);
