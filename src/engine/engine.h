@@ -8,8 +8,8 @@
  *
  * Read in this order: this header, internal.h (who owns what, which locks), cache.c (memory for
  * code), block.c (find, make, link, kill), run.c (the loop), signal.c (host signals), stream.c and
- * probes.c (guest probes). Beside that: looking.c (logs), listen.c and perf.c (who hears of new
- * code).
+ * probes.c (guest probes), system.h (what is different in system mode). Beside that: looking.c
+ * (logs), listen.c and perf.c (who hears of new code).
  */
 #ifndef ENGINE_ENGINE_H
 #define ENGINE_ENGINE_H
@@ -24,6 +24,7 @@
 #include "ir/host.h"
 
 struct engine;
+struct mem_space;
 struct symbol_space;
 struct vcpu;
 struct vcpu_fault;
@@ -76,6 +77,9 @@ struct engine_config {
     const struct ir_host *host;
     const void *guest_config; /* the guest's own: struct x86_model for x86 */
     struct engine_memory memory;
+    /* Physical memory of system mode (system.h), which outlives the engine; NULL: one-to-one mode.
+     */
+    struct mem_space *space;
     /* Names for addresses in logs; NULL: none. */
     struct symbol_space *symbols;
     struct engine_options options;
@@ -113,6 +117,7 @@ enum vcpu_event {
     VCPU_SYSCALL,     /* the guest asks for a system call; pc is behind the instruction */
     VCPU_FAULT,       /* an exception of the guest: vcpu_fault() */
     VCPU_INTERRUPTED, /* vcpu_interrupt() was called */
+    VCPU_WAITS,       /* system mode: halted, and nothing is pending that would wake it */
 };
 
 /* A fault as Linux reports it. pc in the CPU record is the instruction's (behind it for traps). */
