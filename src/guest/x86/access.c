@@ -7,6 +7,7 @@
 
 #include "guest/x86/bus.h"
 #include "guest/x86/helpers.h"
+#include "ir/guest.h"
 
 enum { PAGE = 4096 };
 
@@ -31,10 +32,13 @@ static bool find_piece(struct x86_cpu *cpu, uint64_t linear, size_t size, unsign
                        struct piece *piece, struct x86_fault *fault)
 {
     const struct cpu_bus *bus = cpu->system.bus;
+    const struct ir_tlb *tlb = cpu->system.tlb;
     struct x86_walk walk;
 
     piece->size = size;
-    piece->host = bus->cached ? bus->cached(bus->opaque, linear, access) : NULL;
+    piece->host = tlb && !(access & ~X86_ACCESS_WRITE)
+                      ? tlb->cached(tlb->opaque, linear, access & X86_ACCESS_WRITE)
+                      : NULL;
     if (piece->host) {
         return true;
     }

@@ -22,6 +22,10 @@ void x86_set_segment_real(struct x86_cpu *cpu, unsigned number, uint16_t selecto
 void x86_set_segment_base(struct x86_cpu *cpu, unsigned number, uint64_t base);
 void x86_set_activity(struct x86_cpu *cpu, enum x86_activity activity);
 void x86_flush(struct x86_cpu *cpu, enum cpu_flush what, uint64_t address);
+/* The same for a PCID that is named. */
+void x86_flush_of(struct x86_cpu *cpu, enum cpu_flush what, uint64_t address, uint16_t pcid);
+/* CR3 is another, and nothing was flushed. */
+void x86_space_changed(struct x86_cpu *cpu);
 uint16_t x86_pcid(const struct x86_cpu *cpu);
 
 /* The segment that SYSCALL and the like load: flat. */

@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 struct cpu_bus; /* bus.h */
+struct ir_tlb;  /* ir/guest.h */
 struct strbuf;
 struct x86_cpu; /* x86.h */
 struct x86_fault;
@@ -197,6 +198,7 @@ struct x86_msrs {
 
 struct x86_system {
     const struct cpu_bus *bus; /* NULL: user mode, and nothing else here is used */
+    const struct ir_tlb *tlb;  /* the engine's; NULL: there is none. Reset leaves it */
     struct x86_segment segment[X86_SEGMENTS];
     struct x86_table_register gdt, idt;
     uint64_t cr0, cr2, cr3, cr4, efer;
