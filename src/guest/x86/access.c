@@ -221,13 +221,19 @@ static struct x86_segment effective_segment(const struct x86_cpu *cpu, unsigned 
     return result;
 }
 
-static bool locate(struct x86_cpu *cpu, unsigned segment, uint64_t offset, size_t size,
-                   unsigned access, uint64_t *linear, struct x86_fault *fault)
+bool x86_seg_linear(const struct x86_cpu *cpu, unsigned segment, uint64_t offset, size_t size,
+                    unsigned access, uint64_t *linear, struct x86_fault *fault)
 {
     struct x86_segment used = effective_segment(cpu, segment);
 
     return x86_segment_linear(cpu, &used, segment == NATIVE_SS, 0, x86_code64(cpu), offset, size,
-                              access, linear, fault) &&
+                              access, linear, fault);
+}
+
+static bool locate(struct x86_cpu *cpu, unsigned segment, uint64_t offset, size_t size,
+                   unsigned access, uint64_t *linear, struct x86_fault *fault)
+{
+    return x86_seg_linear(cpu, segment, offset, size, access, linear, fault) &&
            check_alignment(cpu, *linear, size, fault);
 }
 
@@ -256,6 +262,27 @@ bool x86_seg_probe(struct x86_cpu *cpu, unsigned segment, uint64_t offset, size_
 
     return locate(cpu, segment, offset, size, X86_ACCESS_WRITE, &linear, fault) &&
            x86_linear_probe(cpu, linear, size, X86_ACCESS_WRITE, fault);
+}
+
+size_t x86_seg_run(struct x86_cpu *cpu, unsigned segment, uint64_t offset, size_t most,
+                   unsigned access, uint8_t **host)
+{
+    struct x86_fault ignored;
+    struct piece piece;
+    uint64_t linear;
+    size_t room;
+
+    if (!x86_seg_linear(cpu, segment, offset, 1, access, &linear, &ignored)) {
+        return 0;
+    }
+    room = PAGE - (linear & (PAGE - 1));
+    room = room < most ? room : most;
+    if (!x86_seg_linear(cpu, segment, offset, room, access, &linear, &ignored) ||
+        !find_piece(cpu, linear, room, access, &piece, &ignored) || !piece.host) {
+        return 0;
+    }
+    *host = piece.host;
+    return room;
 }
 
 /* --- operands */

@@ -195,5 +195,12 @@ x86_helper_fn x86_sys_cli, x86_sys_sti, x86_sys_pushf, x86_sys_popf, x86_sys_ac;
 x86_helper_fn x86_sys_hlt, x86_sys_monitor, x86_sys_mwait;
 x86_helper_fn x86_sys_in, x86_sys_out, x86_sys_ins, x86_sys_outs;
 x86_helper_fn x86_sys_enter, x86_sys_leave, x86_sys_pusha, x86_sys_popa;
+x86_helper_fn x86_sys_string;
+x86_helper_fn x86_sys_push, x86_sys_pop, x86_sys_pop_operand;
+x86_helper_fn x86_sys_jcc, x86_sys_loop, x86_sys_jmp, x86_sys_call, x86_sys_ret;
+
+/* A repeated instruction has not come to its end: it is begun again, and a breakpoint at it does
+ * not count again (SDM vol. 3, 17.3.1.1). Returns true. */
+bool x86_again(struct x86_cpu *cpu);
 
 #endif
