@@ -334,6 +334,63 @@ void expect_event(const struct event *event, unsigned vector, word error, const 
 void expect_done(const struct event *event);
 void expect_page_fault(const struct event *event, word error, const void *ip, word address);
 
+/* --- tables of cases. CASE(bits, id, title, (fields), code) is code that must come to its end;
+ * FAULT(bits, id, title, vector, error, (fields), code) must end with an exception, at the
+ * instruction that has the label 9. Both are rows that run_rows() runs in their order, in the mode
+ * that MODE is defined as. Registers begin as 0, except SP. */
+
+enum mode {
+    MODE_REAL,     /* 32-bit programs */
+    MODE_V86,      /* 32-bit programs */
+    MODE_KERNEL,   /* the C code's own */
+    MODE_KERNEL16, /* 16-bit segments */
+    MODE_KERNEL32, /* in 64-bit programs: compatibility mode */
+    MODE_USER,
+    MODE_USER16,
+    MODE_USER32,
+};
+
+struct row {
+    const char *name, *code;
+    const char *at; /* NULL: the place does not matter */
+    const char *deviation;
+    enum mode mode;
+    unsigned vector;
+    word error;
+    void (*before)(struct context *context);
+    void (*after)(struct event *event); /* also undoes what `before` did */
+    bool checks_ax, checks_dx, checks_sp;
+    word ax, dx, flags, flags_mask;
+    long sp; /* against the one it began with */
+};
+
+/* Fields: what holds at the end. */
+#define AX(value)          .checks_ax = true, .ax = (value)
+#define DX(value)          .checks_dx = true, .dx = (value)
+#define SP(value)          .checks_sp = true, .sp = (value)
+#define FLAGS(mask, value) .flags_mask = (mask), .flags = (value)
+#define BEFORE(function)   .before = function
+#define AFTER(function)    .after = function
+#define DEVIATION(text)    .deviation = text
+#define ROW_FIELDS(...)    __VA_ARGS__
+#define ROW(id, title, ...)                                                                    \
+    static const struct row row_##id = {.name = title, .code = id, .mode = MODE, __VA_ARGS__}; \
+    static const struct row *const row_of_##id __attribute__((used, section(".rows"))) = &row_##id;
+#define CASE(bits, id, title, fields, ...) \
+    CODE(bits, id, __VA_ARGS__);           \
+    ROW(id, title, .vector = DONE, ROW_FIELDS fields)
+#define FAULT(bits, id, title, vector_, error_, fields, ...)                  \
+    MARK(id##_at);                                                            \
+    CODE(bits, id, __VA_ARGS__ "\n.globl " #id "_at\n.set " #id "_at, 9b\n"); \
+    ROW(id, title, .vector = (vector_), .error = (error_), .at = id##_at, ROW_FIELDS fields)
+
+/* Ends with an exception somewhere, or where the field .at says. */
+#define ENDS(bits, id, title, vector_, error_, fields, ...) \
+    CODE(bits, id, __VA_ARGS__);                            \
+    ROW(id, title, .vector = (vector_), .error = (error_), ROW_FIELDS fields)
+
+void run_rows(void);
+
 /* --- descriptors */
 
 extern uint64_t gdt[128];
