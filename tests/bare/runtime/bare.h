@@ -373,20 +373,21 @@ struct row {
 #define AFTER(function)    .after = function
 #define DEVIATION(text)    .deviation = text
 #define ROW_FIELDS(...)    __VA_ARGS__
-#define ROW(id, title, ...)                                                                    \
-    static const struct row row_##id = {.name = title, .code = id, .mode = MODE, __VA_ARGS__}; \
+#define ROW(id, title, ...)                                           \
+    static const struct row row_##id = {                              \
+        .name = title, .code = case_##id, .mode = MODE, __VA_ARGS__}; \
     static const struct row *const row_of_##id __attribute__((used, section(".rows"))) = &row_##id;
 #define CASE(bits, id, title, fields, ...) \
-    CODE(bits, id, __VA_ARGS__);           \
+    CODE(bits, case_##id, __VA_ARGS__);    \
     ROW(id, title, .vector = DONE, ROW_FIELDS fields)
-#define FAULT(bits, id, title, vector_, error_, fields, ...)                  \
-    MARK(id##_at);                                                            \
-    CODE(bits, id, __VA_ARGS__ "\n.globl " #id "_at\n.set " #id "_at, 9b\n"); \
-    ROW(id, title, .vector = (vector_), .error = (error_), .at = id##_at, ROW_FIELDS fields)
+#define FAULT(bits, id, title, vector_, error_, fields, ...)                                   \
+    MARK(case_##id##_at);                                                                      \
+    CODE(bits, case_##id, __VA_ARGS__ "\n.globl case_" #id "_at\n.set case_" #id "_at, 9b\n"); \
+    ROW(id, title, .vector = (vector_), .error = (error_), .at = case_##id##_at, ROW_FIELDS fields)
 
 /* Ends with an exception somewhere, or where the field .at says. */
 #define ENDS(bits, id, title, vector_, error_, fields, ...) \
-    CODE(bits, id, __VA_ARGS__);                            \
+    CODE(bits, case_##id, __VA_ARGS__);                     \
     ROW(id, title, .vector = (vector_), .error = (error_), ROW_FIELDS fields)
 
 void run_rows(void);
