@@ -43,6 +43,7 @@
 #include "device/isa.h"
 #include "device/pci.h"
 
+struct cpu_bus;
 struct engine;
 struct engine_options;
 struct machine;
@@ -172,6 +173,7 @@ struct machine_cpu {
     struct local_apic *apic;
 
     /* cpu.c's own. */
+    struct cpu_bus *bus;
     pthread_t thread;
     pthread_cond_t wake; /* with the lock: it may go on, or something was requested of it */
     bool started;        /* the thread */
