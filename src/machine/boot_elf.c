@@ -246,11 +246,12 @@ static bool parse_multiboot(struct boot_image *image, uint64_t ram_below_4g, con
     if (!read_header(bytes, size, &elf, err)) {
         return false;
     }
-    if (elf.wide) {
-        return error_set(err, "Cannot load x86-64 image, give a 32bit one.");
-    }
+    /* A 64-bit file is loaded as GRUB does; it is entered in 32-bit code all the same. */
     if (!add_segments(image, ram_below_4g, &elf, &entry, err)) {
         return false;
+    }
+    if (entry > UINT32_MAX) {
+        return error_set(err, "its entry, 0x%llx, lies in no segment", (unsigned long long)entry);
     }
     image->entry = (uint32_t)entry;
     return true;
