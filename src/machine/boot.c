@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * -kernel, -initrd and -append: reads the files, finds out what the kernel is, and puts its pieces
- * where our option ROMs find them. Also reads firmware. */
+ * where our option ROMs find them. */
 #include "machine/boot.h"
 
 #include <errno.h>
@@ -15,6 +15,7 @@
 #include "block/block.h"
 #include "device/fw_cfg.h"
 #include "machine/boot_internal.h"
+#include "machine/machine.h"
 
 enum { READ_FIRST = 1 << 20, MODULES_MAX = 64 };
 
@@ -301,43 +302,27 @@ bool boot_load_kernel(struct device *fw_cfg, uint64_t ram_below_4g, const struct
     return good;
 }
 
-/* --- firmware --- */
+/* --- machines --- */
 
-uint8_t *boot_read_bios(const char *name, const char *path, size_t *size, struct error *err)
+bool boot_machine(struct machine *machine, struct error *err)
 {
-    struct boot_bytes file = {NULL, 0};
+    const struct machine_options *options = machine->options;
+    struct boot_files files = {options->kernel, options->initrd, options->append};
+    struct boot_rom rom;
 
-    if (!path) {
-        error_set(err, "could not load PC BIOS '%s'", name);
-    } else if (read_file(name, path, BOOT_BIOS_MAX, &file) != READ_GOOD) {
-        error_set(err, "could not load PC BIOS '%s': %s", name,
-                  errno == EFBIG ? "it is larger than 16 MiB" : strerror(errno));
-    } else if (!file.size || file.size % BOOT_BIOS_BLOCK) {
-        error_set(err, "could not load PC BIOS '%s': its size, %zu bytes, is no multiple of 64 KiB",
-                  name, file.size);
-        free(file.data);
-        file.data = NULL;
-    }
-    *size = file.data ? file.size : 0;
-    return file.data;
+    return boot_load_kernel(machine->devices.fw_cfg, machine->ram_below_4g, &files, &rom, err) &&
+           (!rom.name || machine_add_rom(machine, rom.name, rom.bytes, rom.size, 0, err));
 }
 
-uint8_t *boot_read_option_rom(const char *name, const char *path, const char **rom_name,
-                              size_t *size, struct error *err)
+bool boot_add_option_rom(struct machine *machine, const char *name, int bootindex,
+                         struct error *err)
 {
-    struct boot_bytes file = {NULL, 0};
     const char *slash = strrchr(name, '/');
+    size_t size;
+    uint8_t *bytes = machine_read_file(machine, name, true, BOOT_ROM_MAX, &size, err);
+    bool good = bytes && (size || error_set(err, "the file is empty")) &&
+                machine_add_rom(machine, slash ? slash + 1 : name, bytes, size, bootindex, err);
 
-    *rom_name = slash ? slash + 1 : name;
-    errno = ENOENT;
-    if (!path || read_file(name, path, BOOT_ROM_MAX, &file) != READ_GOOD) {
-        error_set(err, "Could not open option rom '%s': %s", name,
-                  errno == EFBIG ? "it is larger than 128 KiB" : strerror(errno));
-    } else if (!file.size) {
-        error_set(err, "Could not open option rom '%s': the file is empty", name);
-        free(file.data);
-        file.data = NULL;
-    }
-    *size = file.data ? file.size : 0;
-    return file.data;
+    free(bytes);
+    return good || error_prefix(err, "option ROM '%s': ", name);
 }

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * Booting a kernel without a disk: -kernel, -initrd, -append; and the other files that firmware is
- * made of: -bios, -option-rom.
+ * Booting a kernel without a disk: -kernel, -initrd, -append; and -option-rom.
  *
  * A kernel's pieces become items of fw_cfg, and one of our option ROMs (rom/) takes them from there
  * once firmware has run. What a kernel can be, the first that fits:
  *
  *      Linux       bzImage or zImage, boot protocol 2.00 and later, started in real mode
- *      multiboot   a 32-bit ELF or any file that says itself where it is loaded, version 1
+ *      multiboot   version 1: an ELF file, or any that says itself where it is loaded
  *      PVH         an ELF with the note XEN_ELFNOTE_PHYS32_ENTRY, such as Linux's vmlinux
  *      old Linux   as before protocol 2.00
  *
@@ -25,6 +24,7 @@
 #include "base/error.h"
 
 struct device;
+struct machine;
 
 /* NULL: not given. The strings are the caller's. */
 struct boot_files {
@@ -49,16 +49,15 @@ bool boot_files_check(const struct boot_files *files, struct error *err);
 bool boot_load_kernel(struct device *fw_cfg, uint64_t ram_below_4g, const struct boot_files *files,
                       struct boot_rom *rom, struct error *err);
 
-enum { BOOT_BIOS_BLOCK = 64 << 10, BOOT_BIOS_MAX = 16 << 20, BOOT_ROM_MAX = 128 << 10 };
+/* The same for a machine whose fw_cfg is there: -kernel and its like of its options; the ROM boots
+ * before all else. */
+bool boot_machine(struct machine *machine, struct error *err);
 
-/* -bios: the file at `path` (as the caller has found it; NULL: nowhere), which was asked for as
- * `name`. Its size is a multiple of BOOT_BIOS_BLOCK and at most BOOT_BIOS_MAX. Bytes to free; NULL
- * with a sentence. */
-uint8_t *boot_read_bios(const char *name, const char *path, size_t *size, struct error *err);
+enum { BOOT_ROM_MAX = 128 << 10 };
 
-/* -option-rom: likewise, 1 to BOOT_ROM_MAX bytes. `rom_name` becomes what follows genroms/: the
- * last part of the name; it lies in `name`. */
-uint8_t *boot_read_option_rom(const char *name, const char *path, const char **rom_name,
-                              size_t *size, struct error *err);
+/* -option-rom: a file, found as firmware is, of 1 to BOOT_ROM_MAX bytes, which firmware gets as
+ * genroms/ and the last part of the name. `bootindex`: -1 for none. */
+bool boot_add_option_rom(struct machine *machine, const char *name, int bootindex,
+                         struct error *err);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Kernels of -kernel: headers of every version and at every limit, what goes where, and what the
- * kernel is told. Firmware, and the ROMs as they lie in the program. */
+ * kernel is told. The ROMs as they lie in the program. */
 #include <elf.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -607,9 +607,9 @@ static void bad_elf(void **state)
         } else {
             put32((uint8_t *)&file + rows[i].offset, rows[i].value);
         }
-        print_message("%s\n", rows[i].name);
-        assert_int_equal(boot_multiboot_parse((uint8_t *)&file, FILE_SIZE, 64 * MIB, &image, &err),
-                         BOOT_BAD);
+        if (boot_multiboot_parse((uint8_t *)&file, FILE_SIZE, 64 * MIB, &image, &err) != BOOT_BAD) {
+            fail_msg("%s is accepted", rows[i].name);
+        }
         assert_says(&err, rows[i].sentence);
     }
     struct elf32_file file = elf32_file();
@@ -831,7 +831,7 @@ static void pvh_information(void **state)
 
 static void image_places(void **state)
 {
-    struct boot_image image = small_image(BOOT_MULTIBOOT, 0x10fff, 0);
+    struct boot_image image = small_image(BOOT_MULTIBOOT, 0x10800, 0);
     struct boot_bytes file;
     struct error err;
 
@@ -840,7 +840,7 @@ static void image_places(void **state)
     assert_true(boot_image_make(&image, 64 * MIB, "", NULL, 0, &file, &err));
     struct told t = told(&file);
     check_table(&t, &image, &file);
-    assert_int_equal(t.header->block, 0x12000);
+    assert_int_equal(t.header->block, 0x11000);
     free(file.data);
     image = small_image(BOOT_MULTIBOOT, 0x2000, 0x9d000 - 64);
     assert_false(boot_image_make(&image, 64 * MIB, "", NULL, 0, &file, &err));
@@ -918,6 +918,7 @@ static int set_up(void **state)
 
     harness_begin(&f->h);
     f->fw = harness_add(&f->h, "fw_cfg_io", NULL);
+    harness_reset(&f->h);
     strcpy(f->folder, "/tmp/boot-test-XXXXXX");
     assert_non_null(mkdtemp(f->folder));
     assert_int_equal(chdir(f->folder), 0);
@@ -926,7 +927,7 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-    static const char *const names[] = {"kernel", "initrd", "m,1", "empty", "big", "a.rom"};
+    static const char *const names[] = {"kernel", "initrd", "m,1", "empty", "big"};
     struct files *f = *state;
 
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
@@ -1106,57 +1107,6 @@ static void load_refusals(void **state)
     assert_null(rom.name);
 }
 
-static void firmware(void **state)
-{
-    static const struct {
-        off_t size;
-        const char *sentence; /* NULL: good */
-    } rows[] = {
-        {0, "could not load PC BIOS 'big': its size, 0 bytes, is no multiple of 64 KiB"},
-        {65535, "could not load PC BIOS 'big': its size, 65535 bytes, is no multiple of 64 KiB"},
-        {65536, NULL},
-        {65537, "could not load PC BIOS 'big': its size, 65537 bytes, is no multiple of 64 KiB"},
-        {16 << 20, NULL},
-        {(16 << 20) + 65536, "could not load PC BIOS 'big': it is larger than 16 MiB"},
-    };
-    struct error err;
-    size_t size;
-    const char *name;
-
-    (void)state;
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        write_file("big", "", 0);
-        assert_int_equal(truncate("big", rows[i].size), 0);
-        uint8_t *bytes = boot_read_bios("big", "big", &size, &err);
-        if (rows[i].sentence) {
-            assert_null(bytes);
-            assert_int_equal(size, 0);
-            assert_string_equal(err.text, rows[i].sentence);
-        } else {
-            assert_non_null(bytes);
-            assert_int_equal(size, rows[i].size);
-        }
-        free(bytes);
-    }
-    assert_null(boot_read_bios("nowhere", NULL, &size, &err));
-    assert_string_equal(err.text, "could not load PC BIOS 'nowhere'");
-
-    write_file("a.rom", "\x55\xaa", 2);
-    uint8_t *bytes = boot_read_option_rom("x/y/a.rom", "a.rom", &name, &size, &err);
-    assert_non_null(bytes);
-    assert_string_equal(name, "a.rom");
-    assert_int_equal(size, 2);
-    free(bytes);
-    assert_int_equal(truncate("a.rom", 0), 0);
-    assert_null(boot_read_option_rom("a.rom", "a.rom", &name, &size, &err));
-    assert_string_equal(err.text, "Could not open option rom 'a.rom': the file is empty");
-    assert_int_equal(truncate("a.rom", (128 << 10) + 1), 0);
-    assert_null(boot_read_option_rom("a.rom", "a.rom", &name, &size, &err));
-    assert_says(&err, "larger than 128 KiB");
-    assert_null(boot_read_option_rom("b.rom", NULL, &name, &size, &err));
-    assert_string_equal(err.text, "Could not open option rom 'b.rom': No such file or directory");
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1179,7 +1129,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(load_multiboot, set_up, tear_down),
         cmocka_unit_test_setup_teardown(load_pvh, set_up, tear_down),
         cmocka_unit_test_setup_teardown(load_refusals, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(firmware, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
