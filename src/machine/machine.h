@@ -315,6 +315,9 @@ bool machine_end_device(struct machine *machine, struct device *device, struct e
  * the folders of the host's packages. A string to free; NULL: nowhere. Any thread. */
 char *machine_find_file(const struct machine *machine, const char *name);
 
+/* Those folders of packages; ends with NULL. */
+const char *const *machine_usual_folders(void);
+
 /* Reads a file whole, as found by machine_find_file() (`search`) or as named, and fires load_file.
  * Bytes to free; NULL with a sentence. Bigger than `limit` is an error. Any thread. */
 uint8_t *machine_read_file(const struct machine *machine, const char *name, bool search,
