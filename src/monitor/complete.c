@@ -9,7 +9,7 @@
 #include "base/memory.h"
 #include "monitor/internal.h"
 
-enum { WORDS_MAX = 100000 };
+enum { WORDS_MAX = 100000, LINE_WIDTH = 80 };
 
 void monitor_offer(struct monitor_session *session, const char *word)
 {
@@ -29,6 +29,38 @@ void monitor_words_free(struct monitor_words *words)
     }
     free(words->word);
     *words = (struct monitor_words){0};
+}
+
+size_t monitor_words_common(const struct monitor_words *words)
+{
+    size_t length = words->count ? strlen(words->word[0]) : 0;
+
+    for (size_t i = 1; i < words->count; i++) {
+        size_t same = 0;
+        while (same < length && words->word[i][same] == words->word[0][same]) {
+            same++;
+        }
+        length = same;
+    }
+    return length;
+}
+
+char *monitor_words_columns(const struct monitor_words *words)
+{
+    struct strbuf text;
+    size_t width = 0, columns;
+
+    for (size_t i = 0; i < words->count; i++) {
+        size_t length = strlen(words->word[i]);
+        width = length > width ? length : width;
+    }
+    columns = width + 2 < LINE_WIDTH ? LINE_WIDTH / (width + 2) : 1;
+    strbuf_init(&text);
+    for (size_t i = 0; i < words->count; i++) {
+        bool last = i + 1 == words->count || (i + 1) % columns == 0;
+        strbuf_printf(&text, "%-*s%s", last ? 0 : (int)width + 2, words->word[i], last ? "\n" : "");
+    }
+    return strbuf_take(&text);
 }
 
 static int by_text(const void *a, const void *b)

@@ -140,6 +140,10 @@ struct monitor_words {
 void monitor_complete(struct monitor_session *session, const char *line,
                       struct monitor_words *words);
 void monitor_words_free(struct monitor_words *words);
+/* The words in columns, lines ending in \n: a string to free. */
+char *monitor_words_columns(const struct monitor_words *words);
+/* How many bytes all words begin with; 0 if there is none. */
+size_t monitor_words_common(const struct monitor_words *words);
 
 /* --- for commands --- */
 
