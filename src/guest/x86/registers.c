@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/strbuf.h"
+#include "guest/x86/access.h"
 #include "guest/x86/cpuid.h"
 #include "guest/x86/helpers.h"
 #include "guest/x86/xstate.h"

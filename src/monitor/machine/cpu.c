@@ -49,7 +49,8 @@ static const struct system_register {
     {"eip", offsetof(struct x86_cpu, state.pc), 4},
 };
 
-static const char segment_names[X86_SEGMENTS][4] = {"es", "cs", "ss", "ds", "fs", "gs", "ldt", "tr"};
+static const char segment_names[X86_SEGMENTS][4] = {"es", "cs", "ss",  "ds",
+                                                    "fs", "gs", "ldt", "tr"};
 
 /* cs, cs.base, cs.limit. */
 static bool read_segment(const struct x86_cpu *cpu, const char *name, uint64_t *value)

@@ -127,7 +127,12 @@ static char *narrow(const wchar_t *wide, size_t count)
 /* Bytes of the character that begins with `lead`; 0: none begins so. */
 static unsigned character_size(uint8_t lead)
 {
-    return lead < 0x80 ? 1 : lead < 0xc2 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : lead < 0xf5 ? 4 : 0;
+    return lead < 0x80   ? 1
+           : lead < 0xc2 ? 0
+           : lead < 0xe0 ? 2
+           : lead < 0xf0 ? 3
+           : lead < 0xf5 ? 4
+                         : 0;
 }
 
 /* A character of `size` bytes; L'?': it is none. */
@@ -201,9 +206,9 @@ static wchar_t control_for(char final, unsigned number)
         char final;
         uint8_t number;
         char control;
-    } keys[] = {{'A', 0, 'P'}, {'B', 0, 'N'}, {'C', 0, 'F'}, {'D', 0, 'B'}, {'H', 0, 'A'},
-                {'F', 0, 'E'}, {'~', 1, 'A'}, {'~', 7, 'A'}, {'~', 4, 'E'}, {'~', 8, 'E'},
-                {'~', 3, 'D'}};
+    } keys[] = {{'A', 0, 'P'}, {'B', 0, 'N'}, {'C', 0, 'F'}, {'D', 0, 'B'},
+                {'H', 0, 'A'}, {'F', 0, 'E'}, {'~', 1, 'A'}, {'~', 7, 'A'},
+                {'~', 4, 'E'}, {'~', 8, 'E'}, {'~', 3, 'D'}};
 
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         if (keys[i].final == final && (final != '~' || keys[i].number == number)) {
@@ -390,13 +395,13 @@ static bool open_terminal(struct editor *editor)
 static void bind_keys(EditLine *el)
 {
     static const char *const keys[][2] = {
-        {"^I", "monitor-complete"},    {"^R", "ed-search-prev-history"},
+        {"^I", "monitor-complete"},       {"^R", "ed-search-prev-history"},
         {"^S", "ed-search-next-history"}, {"^C", "em-kill-line"},
-        {"^D", "ed-delete-next-char"}, {"^V", "ed-insert"},
-        {"^Z", "ed-unassigned"},       {"^Q", "ed-unassigned"},
-        {"^O", "ed-unassigned"},       {"^[x", "ed-unassigned"},
-        {"^[X", "ed-unassigned"},      {"^[^L", "ed-unassigned"},
-        {"^W", "ed-delete-prev-word"}, {"^U", "em-kill-line"},
+        {"^D", "ed-delete-next-char"},    {"^V", "ed-insert"},
+        {"^Z", "ed-unassigned"},          {"^Q", "ed-unassigned"},
+        {"^O", "ed-unassigned"},          {"^[x", "ed-unassigned"},
+        {"^[X", "ed-unassigned"},         {"^[^L", "ed-unassigned"},
+        {"^W", "ed-delete-prev-word"},    {"^U", "em-kill-line"},
     };
 
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {

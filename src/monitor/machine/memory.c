@@ -60,9 +60,9 @@ static bool read_linear(void *opaque, uint64_t address, void *to, size_t size)
 
 static enum disas_mode code_mode(const struct x86_cpu *cpu)
 {
-    return x86_code64(cpu)                                              ? DISAS_64
+    return x86_code64(cpu)                                           ? DISAS_64
            : cpu->system.segment[NATIVE_CS].attributes & X86_SEG_BIG ? DISAS_32
-                                                                      : DISAS_16;
+                                                                     : DISAS_16;
 }
 
 static bool dump(struct monitor_session *session, const struct monitor_arguments *arguments,
@@ -193,8 +193,7 @@ static bool save(struct machine_cpu *cpu, int fd, uint64_t address, uint64_t siz
     return true;
 }
 
-static bool save_to_file(struct monitor_session *session,
-                         const struct monitor_arguments *arguments,
+static bool save_to_file(struct monitor_session *session, const struct monitor_arguments *arguments,
                          bool (*read)(void *opaque, uint64_t address, void *to, size_t size))
 {
     struct machine_cpu *cpu = cpu_of(session);
@@ -208,7 +207,8 @@ static bool save_to_file(struct monitor_session *session,
         return true;
     }
     machine_hold(cpu->machine);
-    bool good = save(cpu, fd, arguments->value[0].number, arguments->value[1].number, &source, &err);
+    bool good =
+        save(cpu, fd, arguments->value[0].number, arguments->value[1].number, &source, &err);
     machine_release(cpu->machine);
     if (close(fd) && good) {
         good = error_set(&err, "%s: %s", path, strerror(errno));
@@ -224,8 +224,7 @@ static bool run_memsave(struct monitor_session *session, const struct monitor_ar
     return save_to_file(session, arguments, save_linear);
 }
 
-static bool run_pmemsave(struct monitor_session *session,
-                         const struct monitor_arguments *arguments)
+static bool run_pmemsave(struct monitor_session *session, const struct monitor_arguments *arguments)
 {
     return save_to_file(session, arguments, save_physical);
 }
