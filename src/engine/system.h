@@ -16,10 +16,10 @@
 #define ENGINE_SYSTEM_H
 
 #include "engine/engine.h"
+#include "memory/memory.h"
 
-/* Connects a new vCPU to its bus (struct cpu_bus for x86), of which the engine keeps a copy with
- * its own `flush` and `cached` (and whatever else it needs to stand between), and resets the CPU.
- * `bus` and what it leads to outlive the vCPU. */
+/* Connects a new vCPU to its bus (struct cpu_bus for x86), which outlives it, and resets the CPU.
+ * The engine's TLB hears of what the guest flushes by itself. */
 void vcpu_connect(struct vcpu *vcpu, const void *bus);
 
 /* The CPU record was changed from outside (a reset, a debugger): translations that the TLB caches
@@ -29,5 +29,12 @@ void vcpu_changed(struct vcpu *vcpu);
 /* Something was requested of the CPU: if it runs, it looks at the next instruction boundary, within
  * vcpu_run(). Any thread; cheap when asked again before it has looked. */
 void vcpu_attend(struct vcpu *vcpu);
+
+/* What a struct mem_code_listener of RAM is to call: bytes have changed; stores are to be told of.
+ */
+void engine_ram_written(struct engine *engine, const struct mem_region *region, uint64_t offset,
+                        uint64_t size);
+void engine_ram_watched(struct engine *engine, const struct mem_region *region, uint64_t offset,
+                        uint64_t size);
 
 #endif

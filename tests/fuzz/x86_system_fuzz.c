@@ -245,11 +245,10 @@ static void forget(struct x86_cpu *cpu)
     cpu->system.mode = 0;
 }
 
-/* String instructions do elements before a fault. */
+/* Repeated string instructions do elements before a fault. */
 static bool may_change(const struct x86_insn *insn)
 {
-    return insn->native.map == NATIVE_MAP_ONE && insn->native.opcode >= 0x6c &&
-           insn->native.opcode <= 0x6f;
+    return insn->native.attributes & NATIVE_REP;
 }
 
 static void check_cpu(void)

@@ -12,17 +12,24 @@ static x86_helper_fn *const one_byte[256] = {
     [0x17] = x86_sys_pop_seg,
     [0x1e] = x86_sys_push_seg,
     [0x1f] = x86_sys_pop_seg,
+    [0x50] = x86_sys_push,
+    [0x58] = x86_sys_pop,
     [0x60] = x86_sys_pusha,
     [0x61] = x86_sys_popa,
     [0x62] = x86_sys_bound,
     [0x63] = x86_sys_arpl,
+    [0x68] = x86_sys_push,
+    [0x6a] = x86_sys_push,
     [0x6c ... 0x6d] = x86_sys_ins,
     [0x6e ... 0x6f] = x86_sys_outs,
     [0x8c] = x86_sys_mov_seg,
     [0x8e] = x86_sys_mov_to_seg,
+    [0x8f] = x86_sys_pop_operand,
     [0x9a] = x86_sys_far,
     [0x9c] = x86_sys_pushf,
     [0x9d] = x86_sys_popf,
+    [0xa4 ... 0xa7] = x86_sys_string,
+    [0xaa ... 0xaf] = x86_sys_string,
     [0xc4 ... 0xc5] = x86_sys_far_pointer,
     [0xc8] = x86_sys_enter,
     [0xc9] = x86_sys_leave,
@@ -40,7 +47,15 @@ static x86_helper_fn *const one_byte[256] = {
     [0xf4] = x86_sys_hlt,
     [0xfa] = x86_sys_cli,
     [0xfb] = x86_sys_sti,
-    [0xff] = x86_sys_far,
+    [0xff] = x86_sys_push, /* and others: find() */
+};
+
+/* What has one helper for all its opcodes. */
+static x86_helper_fn *const by_lowering[X86_LOWERINGS_COUNT] = {
+    [X86_LOWER_JCC] = x86_sys_jcc,   [X86_LOWER_LOOP] = x86_sys_loop,
+    [X86_LOWER_JMP] = x86_sys_jmp,   [X86_LOWER_JMP_R] = x86_sys_jmp,
+    [X86_LOWER_CALL] = x86_sys_call, [X86_LOWER_CALL_R] = x86_sys_call,
+    [X86_LOWER_RET] = x86_sys_ret,   [X86_LOWER_SEG_BASE] = x86_sys_seg_base,
 };
 
 static x86_helper_fn *const behind_0f[256] = {
@@ -90,8 +105,8 @@ static bool is_meant(const struct x86_insn *insn)
     if (native->vex) {
         return false;
     }
-    if (native->map == NATIVE_MAP_ONE && native->opcode == 0xff) {
-        return insn->lowering == X86_LOWER_FAR;
+    if (native->map == NATIVE_MAP_ONE && native->opcode == 0xff) { /* PUSH; not INC, DEC */
+        return native->reg == 6;
     }
     if (native->map == NATIVE_MAP_ONE && native->opcode == 0x63) {
         return !(native->attributes & NATIVE_REG_GPR) || native->opsize == 0; /* not MOVSXD */
@@ -109,8 +124,15 @@ static x86_helper_fn *find(const struct x86_insn *insn)
 {
     const struct native_insn *native = &insn->native;
 
+    if (by_lowering[insn->lowering]) {
+        return by_lowering[insn->lowering];
+    }
     switch (insn->lowering) {
-    case X86_LOWER_SEG_BASE: return x86_sys_seg_base;
+    case X86_LOWER_FAR:
+        if (native->opcode == 0xff) {
+            return x86_sys_far;
+        }
+        break;
     case X86_LOWER_RDTSC:
         if (native->opcode == 0xc7) {
             return x86_sys_rdpid;
