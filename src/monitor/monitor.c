@@ -154,7 +154,10 @@ static int by_name(const void *a, const void *b)
     const struct monitor_command *one = *(const struct monitor_command *const *)a;
     const struct monitor_command *two = *(const struct monitor_command *const *)b;
 
-    return strcmp(one->name, two->name);
+    size_t length = strcspn(one->name, "|"), other = strcspn(two->name, "|");
+    int order = strncmp(one->name, two->name, length < other ? length : other);
+
+    return order ? order : (length > other) - (length < other);
 }
 
 /* Whether a command of a later group has the same first name. */

@@ -9,8 +9,12 @@
 #include "guest/x86/internal.h"
 #include "guest/x86/paging.h"
 
+#define NO_EXECUTE (UINT64_C(1) << 63)
+
 enum {
     ENTRIES_MAX = 1 << 25, /* that are looked at: a fraction of a second */
+    WRITABLE = 1 << 1,
+    USER = 1 << 2,
     WRITE_THROUGH = 1 << 3,
     CACHE_OFF = 1 << 4,
     ACCESSED = 1 << 5,
@@ -39,17 +43,19 @@ static void say_cut(struct strbuf *text)
     strbuf_puts(text, "there is more: the tables lead to very many pages\n");
 }
 
+/* The letters are the bits of the last entry, as in QEMU; those of the tables above it, which may
+ * take rights away, are in `info mem`. */
 static bool print_page(void *opaque, const struct x86_page *page)
 {
     struct printer *printer = opaque;
     const uint64_t entry = page->entry;
 
     strbuf_printf(printer->text, "%016" PRIx64 ": %016" PRIx64 " %c%c%c%c%c%c%c%c%c\n",
-                  page->linear, page->physical, page->no_execute ? 'X' : '-',
+                  page->linear, page->physical, entry & NO_EXECUTE ? 'X' : '-',
                   entry & GLOBAL ? 'G' : '-', page->large ? 'P' : '-', entry & DIRTY ? 'D' : '-',
                   entry & ACCESSED ? 'A' : '-', entry & CACHE_OFF ? 'C' : '-',
-                  entry & WRITE_THROUGH ? 'T' : '-', page->user ? 'U' : '-',
-                  page->writable ? 'W' : '-');
+                  entry & WRITE_THROUGH ? 'T' : '-', entry & USER ? 'U' : '-',
+                  entry & WRITABLE ? 'W' : '-');
     return printer->text->len < printer->end;
 }
 

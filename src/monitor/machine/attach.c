@@ -27,23 +27,23 @@ struct attached {
     struct attached *next;
 };
 
-struct machine_monitors *monitors_of(const struct monitor_session *session)
+struct machine_monitors *session_monitors(const struct monitor_session *session)
 {
     return monitor_opaque(session);
 }
 
-struct machine *machine_of(const struct monitor_session *session)
+struct machine *session_machine(const struct monitor_session *session)
 {
-    return monitors_of(session)->machine;
+    return session_monitors(session)->machine;
 }
 
-void print_text(struct monitor_session *session, struct strbuf *text)
+void session_print_text(struct monitor_session *session, struct strbuf *text)
 {
     monitor_printf(session, "%s", text->data);
     strbuf_free(text);
 }
 
-void print_error(struct monitor_session *session, const struct error *err)
+void session_print_error(struct monitor_session *session, const struct error *err)
 {
     monitor_printf(session, "Error: %s\n", err->text);
 }
@@ -229,11 +229,11 @@ struct machine_monitors *machine_monitors_new(struct machine *machine, const cha
     set->parts = parts ? *parts : (struct machine_monitor_parts){0};
     set->monitor = monitor_new(set->version);
     monitor_set_opaque(set->monitor, set);
-    monitor_set_registers(set->monitor, read_register);
-    add_control_commands(set->monitor);
-    add_cpu_commands(set->monitor);
-    add_memory_commands(set->monitor);
-    add_device_commands(set->monitor);
+    monitor_set_registers(set->monitor, session_register);
+    monitor_add_control_commands(set->monitor);
+    monitor_add_cpu_commands(set->monitor);
+    monitor_add_memory_commands(set->monitor);
+    monitor_add_device_commands(set->monitor);
     keyboard_queue_init(&set->keys, machine);
     return set;
 }

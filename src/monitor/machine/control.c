@@ -7,8 +7,8 @@
 static bool run_stop(struct monitor_session *session, const struct monitor_arguments *arguments)
 {
     (void)arguments;
-    if (machine_is_running(machine_of(session))) {
-        machine_stop(machine_of(session), RUN_STATE_PAUSED);
+    if (machine_is_running(session_machine(session))) {
+        machine_stop(session_machine(session), RUN_STATE_PAUSED);
     }
     return true;
 }
@@ -18,8 +18,8 @@ static bool run_cont(struct monitor_session *session, const struct monitor_argum
     struct error err;
 
     (void)arguments;
-    if (!machine_cont(machine_of(session), &err)) {
-        print_error(session, &err);
+    if (!machine_cont(session_machine(session), &err)) {
+        session_print_error(session, &err);
     }
     return true;
 }
@@ -27,7 +27,7 @@ static bool run_cont(struct monitor_session *session, const struct monitor_argum
 static bool run_reset(struct monitor_session *session, const struct monitor_arguments *arguments)
 {
     (void)arguments;
-    machine_request_reset(machine_of(session), SHUTDOWN_CAUSE_HOST_QMP_SYSTEM_RESET);
+    machine_request_reset(session_machine(session), SHUTDOWN_CAUSE_HOST_QMP_SYSTEM_RESET);
     return true;
 }
 
@@ -35,17 +35,17 @@ static bool run_powerdown(struct monitor_session *session,
                           const struct monitor_arguments *arguments)
 {
     (void)arguments;
-    machine_request_powerdown(machine_of(session));
+    machine_request_powerdown(session_machine(session));
     return true;
 }
 
 static bool run_wakeup(struct monitor_session *session, const struct monitor_arguments *arguments)
 {
     (void)arguments;
-    if (machine_of(session)->state != RUN_STATE_SUSPENDED) {
+    if (session_machine(session)->state != RUN_STATE_SUSPENDED) {
         monitor_printf(session, "Error: Unable to wake up: guest is not in suspended state\n");
     } else {
-        machine_request_wakeup(machine_of(session));
+        machine_request_wakeup(session_machine(session));
     }
     return true;
 }
@@ -53,7 +53,7 @@ static bool run_wakeup(struct monitor_session *session, const struct monitor_arg
 static bool run_nmi(struct monitor_session *session, const struct monitor_arguments *arguments)
 {
     (void)arguments;
-    machine_nmi(machine_of(session));
+    machine_nmi(session_machine(session));
     return true;
 }
 
@@ -73,14 +73,14 @@ static bool info_status(struct monitor_session *session, const struct monitor_ar
 
     (void)arguments;
     strbuf_init(&text);
-    machine_print_status(machine_of(session), &text);
-    print_text(session, &text);
+    machine_print_status(session_machine(session), &text);
+    session_print_text(session, &text);
     return true;
 }
 
 static bool info_name(struct monitor_session *session, const struct monitor_arguments *arguments)
 {
-    const char *name = machine_of(session)->options->name;
+    const char *name = session_machine(session)->options->name;
 
     (void)arguments;
     if (name) {
@@ -91,7 +91,7 @@ static bool info_name(struct monitor_session *session, const struct monitor_argu
 
 static bool info_uuid(struct monitor_session *session, const struct monitor_arguments *arguments)
 {
-    const uint8_t *uuid = machine_of(session)->options->uuid;
+    const uint8_t *uuid = session_machine(session)->options->uuid;
 
     (void)arguments;
     for (unsigned i = 0; i < 16; i++) {
@@ -119,7 +119,7 @@ static const struct monitor_command info[] = {
 };
 /* clang-format on */
 
-void add_control_commands(struct monitor *monitor)
+void monitor_add_control_commands(struct monitor *monitor)
 {
     monitor_add(monitor, MONITOR_MAIN, commands, sizeof commands / sizeof commands[0]);
     monitor_add(monitor, MONITOR_INFO, info, sizeof info / sizeof info[0]);

@@ -15,9 +15,9 @@
 #include "monitor/machine/dump.h"
 #include "monitor/machine/internal.h"
 
-struct machine_cpu *cpu_of(struct monitor_session *session)
+struct machine_cpu *session_cpu(struct monitor_session *session)
 {
-    struct machine *machine = machine_of(session);
+    struct machine *machine = session_machine(session);
     unsigned number = *monitor_cpu(session);
 
     return &machine->cpu[number < machine->cpus ? number : 0];
@@ -99,16 +99,16 @@ static bool read_named(const struct x86_cpu *cpu, const char *name, uint64_t *va
     return reg && reg->bits <= 64;
 }
 
-bool read_register(struct monitor_session *session, const char *name, uint64_t *value)
+bool session_register(struct monitor_session *session, const char *name, uint64_t *value)
 {
     char *lower = mem_string(name);
 
     for (char *at = lower; *at; at++) {
         *at |= *at >= 'A' && *at <= 'Z' ? 'a' - 'A' : 0;
     }
-    machine_hold(machine_of(session));
-    bool found = read_named(cpu_of(session)->x86, lower, value);
-    machine_release(machine_of(session));
+    machine_hold(session_machine(session));
+    bool found = read_named(session_cpu(session)->x86, lower, value);
+    machine_release(session_machine(session));
     free(lower);
     return found;
 }
@@ -122,13 +122,13 @@ static bool run_print(struct monitor_session *session, const struct monitor_argu
     strbuf_init(&text);
     dump_value(&text, arguments->format.letter, arguments->value[0].number);
     strbuf_putc(&text, '\n');
-    print_text(session, &text);
+    session_print_text(session, &text);
     return true;
 }
 
 static bool run_cpu(struct monitor_session *session, const struct monitor_arguments *arguments)
 {
-    if (arguments->value[0].number >= machine_of(session)->cpus) {
+    if (arguments->value[0].number >= session_machine(session)->cpus) {
         monitor_printf(session, "invalid CPU index\n");
     } else {
         *monitor_cpu(session) = (unsigned)arguments->value[0].number;
@@ -138,12 +138,12 @@ static bool run_cpu(struct monitor_session *session, const struct monitor_argume
 
 static bool info_cpus(struct monitor_session *session, const struct monitor_arguments *arguments)
 {
-    struct machine *machine = machine_of(session);
+    struct machine *machine = session_machine(session);
 
     (void)arguments;
     for (unsigned i = 0; i < machine->cpus; i++) {
         monitor_printf(session, "%c CPU #%u: thread_id=%d\n",
-                       &machine->cpu[i] == cpu_of(session) ? '*' : ' ', i,
+                       &machine->cpu[i] == session_cpu(session) ? '*' : ' ', i,
                        (int)machine->cpu[i].thread_id);
     }
     return true;
@@ -156,13 +156,13 @@ static void print_registers(struct monitor_session *session, const struct machin
     strbuf_init(&text);
     strbuf_printf(&text, "\nCPU#%u\n", cpu->number);
     x86_print_state(cpu->x86, &text, X86_PRINT_FPU);
-    print_text(session, &text);
+    session_print_text(session, &text);
 }
 
 static bool info_registers(struct monitor_session *session,
                            const struct monitor_arguments *arguments)
 {
-    struct machine *machine = machine_of(session);
+    struct machine *machine = session_machine(session);
     const struct monitor_value *wanted = &arguments->value[0];
 
     if (wanted->given && !monitor_flag(arguments, 'a') && wanted->number >= machine->cpus) {
@@ -173,7 +173,7 @@ static bool info_registers(struct monitor_session *session,
     for (unsigned i = 0; i < machine->cpus; i++) {
         const struct machine_cpu *cpu = &machine->cpu[i];
         if (monitor_flag(arguments, 'a') ||
-            (wanted->given ? wanted->number == i : cpu == cpu_of(session))) {
+            (wanted->given ? wanted->number == i : cpu == session_cpu(session))) {
             print_registers(session, cpu);
         }
     }
@@ -183,8 +183,8 @@ static bool info_registers(struct monitor_session *session,
 
 static bool info_lapic(struct monitor_session *session, const struct monitor_arguments *arguments)
 {
-    struct machine *machine = machine_of(session);
-    struct machine_cpu *cpu = cpu_of(session);
+    struct machine *machine = session_machine(session);
+    struct machine_cpu *cpu = session_cpu(session);
     struct strbuf text;
 
     if (arguments->count) {
@@ -201,7 +201,7 @@ static bool info_lapic(struct monitor_session *session, const struct monitor_arg
     }
     strbuf_init(&text);
     local_apic_print(cpu->apic, &text);
-    print_text(session, &text);
+    session_print_text(session, &text);
     return true;
 }
 
@@ -212,10 +212,10 @@ static void print_held(struct monitor_session *session, size_t number,
     struct strbuf text;
 
     strbuf_init(&text);
-    machine_hold(machine_of(session));
-    print(cpu_of(session)->x86, number, &text);
-    machine_release(machine_of(session));
-    print_text(session, &text);
+    machine_hold(session_machine(session));
+    print(session_cpu(session)->x86, number, &text);
+    machine_release(session_machine(session));
+    session_print_text(session, &text);
 }
 
 static bool info_mem(struct monitor_session *session, const struct monitor_arguments *arguments)
@@ -252,7 +252,7 @@ static bool info_jit(struct monitor_session *session, const struct monitor_argum
 
     (void)arguments;
     if (out) {
-        engine_stats(machine_of(session)->engine, out);
+        engine_stats(session_machine(session)->engine, out);
         fclose(out);
         monitor_printf(session, "%s", text);
         free(text);
@@ -285,7 +285,7 @@ static const struct monitor_command info[] = {
 };
 /* clang-format on */
 
-void add_cpu_commands(struct monitor *monitor)
+void monitor_add_cpu_commands(struct monitor *monitor)
 {
     monitor_add(monitor, MONITOR_MAIN, commands, sizeof commands / sizeof commands[0]);
     monitor_add(monitor, MONITOR_INFO, info, sizeof info / sizeof info[0]);

@@ -14,7 +14,7 @@
 
 static bool info_pic(struct monitor_session *session, const struct monitor_arguments *arguments)
 {
-    const struct machine_devices *devices = &machine_of(session)->devices;
+    const struct machine_devices *devices = &session_machine(session)->devices;
     struct strbuf text;
 
     (void)arguments;
@@ -25,13 +25,13 @@ static bool info_pic(struct monitor_session *session, const struct monitor_argum
     if (devices->pic) {
         i8259_print(devices->pic, &text);
     }
-    print_text(session, &text);
+    session_print_text(session, &text);
     return true;
 }
 
 static bool info_irq(struct monitor_session *session, const struct monitor_arguments *arguments)
 {
-    const struct machine_devices *devices = &machine_of(session)->devices;
+    const struct machine_devices *devices = &session_machine(session)->devices;
     struct strbuf text;
 
     (void)arguments;
@@ -42,13 +42,13 @@ static bool info_irq(struct monitor_session *session, const struct monitor_argum
     if (devices->pic) {
         i8259_print_counts(devices->pic, &text);
     }
-    print_text(session, &text);
+    session_print_text(session, &text);
     return true;
 }
 
 static bool info_pci(struct monitor_session *session, const struct monitor_arguments *arguments)
 {
-    const struct pci_bus *bus = machine_of(session)->board.pci;
+    const struct pci_bus *bus = session_machine(session)->board.pci;
     struct strbuf text;
 
     (void)arguments;
@@ -58,7 +58,7 @@ static bool info_pci(struct monitor_session *session, const struct monitor_argum
     } else {
         strbuf_puts(&text, "PCI devices not supported\n");
     }
-    print_text(session, &text);
+    session_print_text(session, &text);
     return true;
 }
 
@@ -68,14 +68,14 @@ static bool info_qtree(struct monitor_session *session, const struct monitor_arg
 
     (void)arguments;
     strbuf_init(&text);
-    device_print_tree(&machine_of(session)->board, &text);
-    print_text(session, &text);
+    device_print_tree(&session_machine(session)->board, &text);
+    session_print_text(session, &text);
     return true;
 }
 
 static bool info_block(struct monitor_session *session, const struct monitor_arguments *arguments)
 {
-    const struct machine *machine = machine_of(session);
+    const struct machine *machine = session_machine(session);
     const char *id = arguments->count ? arguments->value[0].word : NULL;
     struct strbuf text;
 
@@ -86,7 +86,7 @@ static bool info_block(struct monitor_session *session, const struct monitor_arg
             drive_print(machine->drive[i], &text);
         }
     }
-    print_text(session, &text);
+    session_print_text(session, &text);
     return true;
 }
 
@@ -96,14 +96,14 @@ static bool info_chardev(struct monitor_session *session, const struct monitor_a
 
     (void)arguments;
     strbuf_init(&text);
-    chardevs_print(machine_of(session)->chardevs, &text);
-    print_text(session, &text);
+    chardevs_print(session_machine(session)->chardevs, &text);
+    session_print_text(session, &text);
     return true;
 }
 
 static bool info_network(struct monitor_session *session, const struct monitor_arguments *arguments)
 {
-    const struct machine_monitor_parts *parts = &monitors_of(session)->parts;
+    const struct machine_monitor_parts *parts = &session_monitors(session)->parts;
     struct strbuf text;
 
     (void)arguments;
@@ -111,7 +111,7 @@ static bool info_network(struct monitor_session *session, const struct monitor_a
     if (parts->network) {
         parts->network(parts->opaque, &text);
     }
-    print_text(session, &text);
+    session_print_text(session, &text);
     return true;
 }
 
@@ -126,7 +126,7 @@ static bool run_sendkey(struct monitor_session *session, const struct monitor_ar
 
     if (!keys_parse(arguments->value[0].word, keys, &count, &err)) {
         monitor_printf(session, "%s\n", err.text);
-    } else if (!keyboard_queue_add(&monitors_of(session)->keys, keys, count,
+    } else if (!keyboard_queue_add(&session_monitors(session)->keys, keys, count,
                                    hold->given ? hold->number : KEYBOARD_HOLD_MS)) {
         monitor_printf(session, "sendkey: too many keys wait to be pressed\n");
     }
@@ -150,7 +150,7 @@ static void offer_keys(struct monitor_session *session, unsigned argument, const
 static bool run_screendump(struct monitor_session *session,
                            const struct monitor_arguments *arguments)
 {
-    const struct machine_monitor_parts *parts = &monitors_of(session)->parts;
+    const struct machine_monitor_parts *parts = &session_monitors(session)->parts;
     const char *format = "ppm", *device = NULL;
     struct error err;
 
@@ -168,7 +168,7 @@ static bool run_screendump(struct monitor_session *session,
     if (!parts->screendump) {
         monitor_printf(session, "Error: There is no console to take a screendump from.\n");
     } else if (!parts->screendump(parts->opaque, device, arguments->value[0].word, format, &err)) {
-        print_error(session, &err);
+        session_print_error(session, &err);
     }
     return true;
 }
@@ -185,7 +185,7 @@ static void offer_formats(struct monitor_session *session, unsigned argument, co
 
 static void offer_drives(struct monitor_session *session, unsigned argument, const char *typed)
 {
-    const struct machine *machine = machine_of(session);
+    const struct machine *machine = session_machine(session);
 
     (void)typed;
     for (size_t i = 0; argument == 0 && i < machine->drives; i++) {
@@ -215,7 +215,7 @@ static const struct monitor_command info[] = {
 };
 /* clang-format on */
 
-void add_device_commands(struct monitor *monitor)
+void monitor_add_device_commands(struct monitor *monitor)
 {
     monitor_add(monitor, MONITOR_MAIN, commands, sizeof commands / sizeof commands[0]);
     monitor_add(monitor, MONITOR_INFO, info, sizeof info / sizeof info[0]);

@@ -22,22 +22,22 @@ struct machine_monitors {
 };
 
 /* Of a session. */
-struct machine_monitors *monitors_of(const struct monitor_session *session);
-struct machine *machine_of(const struct monitor_session *session);
+struct machine_monitors *session_monitors(const struct monitor_session *session);
+struct machine *session_machine(const struct monitor_session *session);
 /* The vCPU that it looks at. */
-struct machine_cpu *cpu_of(struct monitor_session *session);
+struct machine_cpu *session_cpu(struct monitor_session *session);
 
 /* Lines that a printer has added to a strbuf, which is freed. */
-void print_text(struct monitor_session *session, struct strbuf *text);
-void print_error(struct monitor_session *session, const struct error *err);
+void session_print_text(struct monitor_session *session, struct strbuf *text);
+void session_print_error(struct monitor_session *session, const struct error *err);
 
 /* $NAME of an expression, of the current vCPU. */
-bool read_register(struct monitor_session *session, const char *name, uint64_t *value);
+bool session_register(struct monitor_session *session, const char *name, uint64_t *value);
 
 /* The rows: control.c, cpu.c, memory.c, devices.c. */
-void add_control_commands(struct monitor *monitor);
-void add_cpu_commands(struct monitor *monitor);
-void add_memory_commands(struct monitor *monitor);
-void add_device_commands(struct monitor *monitor);
+void monitor_add_control_commands(struct monitor *monitor);
+void monitor_add_cpu_commands(struct monitor *monitor);
+void monitor_add_memory_commands(struct monitor *monitor);
+void monitor_add_device_commands(struct monitor *monitor);
 
 #endif

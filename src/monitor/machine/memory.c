@@ -68,7 +68,7 @@ static enum disas_mode code_mode(const struct x86_cpu *cpu)
 static bool dump(struct monitor_session *session, const struct monitor_arguments *arguments,
                  bool (*read)(void *opaque, uint64_t address, void *to, size_t size))
 {
-    struct machine_cpu *cpu = cpu_of(session);
+    struct machine_cpu *cpu = session_cpu(session);
     const struct dump_source source = {cpu, read};
     const struct monitor_format format = arguments->format;
 
@@ -94,7 +94,7 @@ static bool run_xp(struct monitor_session *session, const struct monitor_argumen
 
 static bool run_gva2gpa(struct monitor_session *session, const struct monitor_arguments *arguments)
 {
-    struct machine_cpu *cpu = cpu_of(session);
+    struct machine_cpu *cpu = session_cpu(session);
     uint64_t physical;
 
     machine_hold(cpu->machine);
@@ -113,7 +113,7 @@ static bool run_gpa2hva(struct monitor_session *session, const struct monitor_ar
     const uint64_t address = arguments->value[0].number;
     struct mem_range range;
 
-    if (!mem_find(machine_of(session)->board.memory, address, &range)) {
+    if (!mem_find(session_machine(session)->board.memory, address, &range)) {
         monitor_printf(session, "No memory is mapped at address 0x%" PRIx64 "\n", address);
         return true;
     }
@@ -196,7 +196,7 @@ static bool save(struct machine_cpu *cpu, int fd, uint64_t address, uint64_t siz
 static bool save_to_file(struct monitor_session *session, const struct monitor_arguments *arguments,
                          bool (*read)(void *opaque, uint64_t address, void *to, size_t size))
 {
-    struct machine_cpu *cpu = cpu_of(session);
+    struct machine_cpu *cpu = session_cpu(session);
     const struct dump_source source = {cpu, read};
     const char *path = arguments->value[2].word;
     struct error err;
@@ -214,7 +214,7 @@ static bool save_to_file(struct monitor_session *session, const struct monitor_a
         good = error_set(&err, "%s: %s", path, strerror(errno));
     }
     if (!good) {
-        print_error(session, &err);
+        session_print_error(session, &err);
     }
     return true;
 }
@@ -242,7 +242,7 @@ static unsigned port_size(const struct monitor_arguments *arguments, char *lette
 
 static bool run_in(struct monitor_session *session, const struct monitor_arguments *arguments)
 {
-    struct machine_cpu *cpu = cpu_of(session);
+    struct machine_cpu *cpu = session_cpu(session);
     const uint16_t port = (uint16_t)arguments->value[0].number;
     char letter;
     const unsigned size = port_size(arguments, &letter);
@@ -254,7 +254,7 @@ static bool run_in(struct monitor_session *session, const struct monitor_argumen
 
 static bool run_out(struct monitor_session *session, const struct monitor_arguments *arguments)
 {
-    struct machine_cpu *cpu = cpu_of(session);
+    struct machine_cpu *cpu = session_cpu(session);
     char letter;
     const unsigned size = port_size(arguments, &letter);
 
@@ -267,13 +267,13 @@ static bool run_out(struct monitor_session *session, const struct monitor_argume
 
 static bool info_mtree(struct monitor_session *session, const struct monitor_arguments *arguments)
 {
-    const struct board *board = &machine_of(session)->board;
+    const struct board *board = &session_machine(session)->board;
     struct mem_space *const spaces[] = {board->memory, board->ports};
     struct strbuf text;
 
     strbuf_init(&text);
     mem_print(spaces, 2, monitor_flag(arguments, 'f'), &text);
-    print_text(session, &text);
+    session_print_text(session, &text);
     return true;
 }
 
@@ -300,7 +300,7 @@ static const struct monitor_command info[] = {
 };
 /* clang-format on */
 
-void add_memory_commands(struct monitor *monitor)
+void monitor_add_memory_commands(struct monitor *monitor)
 {
     monitor_add(monitor, MONITOR_MAIN, commands, sizeof commands / sizeof commands[0]);
     monitor_add(monitor, MONITOR_INFO, info, sizeof info / sizeof info[0]);
