@@ -241,6 +241,8 @@ struct engine {
     struct ir_context *context; /* system mode: by number */
     uint32_t contexts, contexts_max;
     struct mem_listener space_listener;
+    struct mem_code_listener code_listener;
+    const struct mem_region *heard;         /* the last region that the listener was given */
     uint64_t group_return[IR_GROUP_BLOCKS]; /* where its call will return to; 0: no call */
     uint8_t group_counted[IR_GROUP_BLOCKS];
     uint8_t group_count_at[IR_GROUP_BLOCKS];
@@ -514,9 +516,9 @@ void vcpu_look_end(struct vcpu *vcpu);
 /* --- system.c, tlb.c: system mode --- */
 
 enum vcpu_event system_run(struct vcpu *vcpu);
-bool system_new(struct engine *engine, struct error *err);
+void system_new(struct engine *engine);
 void system_free(struct engine *engine);
-bool soft_new(struct vcpu *vcpu);
+void soft_new(struct vcpu *vcpu);
 void soft_free(struct vcpu *vcpu);
 /* Nothing is wanted that keeps the thread from going in. */
 bool soft_settled(const struct vcpu *vcpu);
@@ -527,8 +529,6 @@ void soft_remember(struct vcpu *vcpu, uint64_t pc, uint64_t exec);
 void soft_forget_entry(struct vcpu *vcpu, unsigned index, uint64_t exec);
 /* All blocks are gone. Lock held. */
 void soft_forget(struct vcpu *vcpu);
-/* An alternate stack for signals. The vCPU's thread. */
-void soft_bind(struct vcpu *vcpu);
 
 /* --- run.c, vcpu.c --- */
 

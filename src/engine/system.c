@@ -19,7 +19,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "base/error.h"
 #include "base/logitems.h"
@@ -29,7 +28,6 @@
 enum {
     PAGE = 1 << PAGE_BITS,
     LONGEST_INSN = 15,
-    ALTERNATE_STACK = 64 << 10,
     VECTOR_UD = 6,
     VECTOR_PF = 14,
 };
@@ -62,6 +60,15 @@ static bool is_writable(const struct mem_range *range)
     return range->region->kind == MEM_RAM && !range->readonly;
 }
 
+/* The engine hears of what is written to the region. */
+static void listen_to(struct engine *engine, const struct mem_region *region)
+{
+    if (__atomic_load_n(&engine->heard, __ATOMIC_ACQUIRE) == region)
+        return;
+    mem_on_code(region, &engine->code_listener);
+    __atomic_store_n(&engine->heard, region, __ATOMIC_RELEASE);
+}
+
 /* Fills in the page; false: it is no RAM, or stores to it want more (`write`). */
 static bool fill(struct vcpu *vcpu, uint64_t linear, bool write, const struct ir_page *page)
 {
@@ -73,6 +80,7 @@ static bool fill(struct vcpu *vcpu, uint64_t linear, bool write, const struct ir
 
     if (!find_ram(vcpu->engine, page->physical, &range))
         return false;
+    listen_to(vcpu->engine, range.region);
     offset = offset_in(&range, page->physical);
     host = mem_host(range.region) + offset + (page->physical & (PAGE - 1));
     if (!is_writable(&range) || mem_marks(range.region, offset))
@@ -115,6 +123,7 @@ static struct code_page *watch_page(struct vcpu *vcpu, const struct mem_range *r
     pthread_mutex_lock(&engine->lock);
     page = block_page(engine, range->region, offset, (uint64_t)(uintptr_t)host);
     if (page && !page->watched) {
+        listen_to(engine, range->region);
         mem_mark(range->region, offset, MEM_MARK_CODE, true);
         protect_all(engine, host);
         __atomic_store_n(&page->watched, true, __ATOMIC_SEQ_CST);
@@ -649,10 +658,12 @@ static void space_changed(void *opaque)
     pthread_mutex_unlock(&engine->lock);
 }
 
-/* Of struct mem_code_listener. */
-void engine_ram_written(struct engine *engine, const struct mem_region *region, uint64_t offset,
+/* Bytes of RAM have changed. Of struct mem_code_listener, as the next. */
+static void ram_written(void *opaque, const struct mem_region *region, uint64_t offset,
                         uint64_t size)
 {
+    struct engine *engine = opaque;
+
     pthread_mutex_lock(&engine->lock);
     while (size > 0) {
         unsigned in_page = (unsigned)offset & (PAGE - 1);
@@ -668,9 +679,11 @@ void engine_ram_written(struct engine *engine, const struct mem_region *region, 
     pthread_mutex_unlock(&engine->lock);
 }
 
-void engine_ram_watched(struct engine *engine, const struct mem_region *region, uint64_t offset,
+/* Stores to RAM are to be told of. */
+static void ram_watched(void *opaque, const struct mem_region *region, uint64_t offset,
                         uint64_t size)
 {
+    struct engine *engine = opaque;
     struct vcpu *self = vcpu_current();
 
     engine_stop_others(engine, self);
@@ -681,32 +694,14 @@ void engine_ram_watched(struct engine *engine, const struct mem_region *region, 
     engine_go_on(engine);
 }
 
-/* --- signals of the host --- */
-
-static void on_signal(int signal, siginfo_t *info, void *ucontext)
-{
-    struct sigaction action = {.sa_handler = SIG_DFL};
-
-    if (engine_signal(signal, info, ucontext) != ENGINE_SIGNAL_HOST || info->si_code <= 0)
-        return;
-    /* Not the guest's: as if there were no handler. */
-    sigaction(signal, &action, NULL);
-}
-
 /* --- life --- */
 
-bool system_new(struct engine *engine, struct error *err)
+void system_new(struct engine *engine)
 {
-    static const int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP};
-    bool ok = engine_sigaction(engine, engine->config.kick_signal, on_signal);
-
-    for (unsigned i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
-        ok = engine_sigaction(engine, signals[i], on_signal) && ok;
-    if (!ok)
-        return error_set(err, "the handlers of signals cannot be installed");
     engine->space_listener = (struct mem_listener){.opaque = engine, .changed = space_changed};
+    engine->code_listener = (struct mem_code_listener){
+        .opaque = engine, .written = ram_written, .watched = ram_watched};
     mem_listen(engine->config.space, &engine->space_listener);
-    return true;
 }
 
 void system_free(struct engine *engine)
@@ -717,29 +712,20 @@ void system_free(struct engine *engine)
     free(engine->pair);
 }
 
-bool soft_new(struct vcpu *vcpu)
+void soft_new(struct vcpu *vcpu)
 {
     struct soft_cpu *soft = mem_alloc(sizeof(*soft));
 
-    soft->alternate_stack = mem_alloc(ALTERNATE_STACK);
     soft->tlb = (struct ir_tlb){.opaque = vcpu, .flush = guest_flush, .cached = guest_cached};
     soft->context_number = UINT32_MAX;
     vcpu->soft = soft;
-    return tlb_new(soft, (uint8_t *)vcpu->state, vcpu->engine->glue.empty);
+    tlb_new(soft, (uint8_t *)vcpu->state, vcpu->engine->glue.empty);
 }
 
 void soft_free(struct vcpu *vcpu)
 {
     tlb_free(vcpu->soft);
-    free(vcpu->soft->alternate_stack);
     free(vcpu->soft);
-}
-
-void soft_bind(struct vcpu *vcpu)
-{
-    stack_t stack = {.ss_sp = vcpu->soft->alternate_stack, .ss_size = ALTERNATE_STACK};
-
-    sigaltstack(&stack, NULL);
 }
 
 void vcpu_connect(struct vcpu *vcpu, const void *bus)

@@ -16,7 +16,6 @@
 #define ENGINE_SYSTEM_H
 
 #include "engine/engine.h"
-#include "memory/memory.h"
 
 /* Connects a new vCPU to its bus (struct cpu_bus for x86), which outlives it, and resets the CPU.
  * The engine's TLB hears of what the guest flushes by itself. */
@@ -29,12 +28,5 @@ void vcpu_changed(struct vcpu *vcpu);
 /* Something was requested of the CPU: if it runs, it looks at the next instruction boundary, within
  * vcpu_run(). Any thread; cheap when asked again before it has looked. */
 void vcpu_attend(struct vcpu *vcpu);
-
-/* What a struct mem_code_listener of RAM is to call: bytes have changed; stores are to be told of.
- */
-void engine_ram_written(struct engine *engine, const struct mem_region *region, uint64_t offset,
-                        uint64_t size);
-void engine_ram_watched(struct engine *engine, const struct mem_region *region, uint64_t offset,
-                        uint64_t size);
 
 #endif

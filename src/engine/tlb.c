@@ -203,7 +203,7 @@ void jump_clear(struct jump_table *table, uint64_t empty)
     flush_jumps(table, true, empty);
 }
 
-bool tlb_new(struct soft_cpu *soft, uint8_t *tables, uint64_t empty)
+void tlb_new(struct soft_cpu *soft, uint8_t *tables, uint64_t empty)
 {
     for (unsigned i = 0; i < JUMP_TABLES; i++) {
         soft->jump[i].entry = (uint64_t *)(void *)(tables + SYSTEM_AT + i * SOFT_TABLE);
@@ -221,7 +221,6 @@ bool tlb_new(struct soft_cpu *soft, uint8_t *tables, uint64_t empty)
         soft->view[i].known = mem_alloc(TLB_ENTRIES);
         soft->view[i].log = mem_alloc(TLB_ENTRIES * sizeof(uint16_t));
     }
-    return true;
 }
 
 void tlb_free(struct soft_cpu *soft)

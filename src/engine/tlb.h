@@ -53,8 +53,7 @@ struct soft_cpu {
     struct ir_tlb tlb;                 /* what the guest gets */
     struct ir_context context;
     uint32_t context_number;
-    uint32_t attend, flush; /* wanted by others */
-    void *alternate_stack;
+    uint32_t attend, flush;    /* wanted by others */
     struct ir_operand operand; /* while a slow instruction is under way */
     bool waiting;              /* the guest may wait for an event */
     /* An instruction to be gone on with, when the TLB has been filled. */
@@ -76,7 +75,7 @@ uint8_t *tlb_cached(const struct soft_cpu *soft, unsigned view, uint64_t linear,
 
 struct code_entry *tlb_code(struct soft_cpu *soft, uint64_t linear);
 
-bool tlb_new(struct soft_cpu *soft, uint8_t *tables, uint64_t empty);
+void tlb_new(struct soft_cpu *soft, uint8_t *tables, uint64_t empty);
 void tlb_free(struct soft_cpu *soft);
 
 /* `linear`: of pc. */

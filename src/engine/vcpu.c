@@ -86,11 +86,8 @@ struct engine *engine_new(const struct engine_config *config, struct error *err)
         cache_free(engine);
         goto fail;
     }
-    if (config->space && !system_new(engine, err)) {
-        probes_free(engine);
-        cache_free(engine);
-        goto fail;
-    }
+    if (config->space)
+        system_new(engine);
     return engine;
 fail:
     tables_free(engine);
@@ -280,8 +277,6 @@ void vcpu_bind(struct vcpu *vcpu)
 {
     vcpu->tid = gettid();
     vcpu->pid = getpid();
-    if (vcpu->soft)
-        soft_bind(vcpu);
     vcpu->engine->host->bind(vcpu->state, vcpu->engine->handler);
 }
 

@@ -277,8 +277,8 @@ static bool make_engine(struct machine *machine, struct error *err)
 {
     const struct machine_options *options = machine->options;
     struct engine_config config = {
-        .guest = &x86_guest,
-        .host = &x64_host,
+        .guest = &x86_system_guest,
+        .host = &x64_soft_host,
         .guest_config = options->model,
         .space = machine->board.memory,
         .symbols = options->symbols,
@@ -295,7 +295,6 @@ static bool make_engine(struct machine *machine, struct error *err)
 static bool make_cpu(struct machine *machine, unsigned number, struct error *err)
 {
     struct machine_cpu *cpu = &machine->cpu[number];
-    struct cpu_bus bus = {.opaque = cpu};
 
     if (!machine->engine) {
         return true;
@@ -305,8 +304,10 @@ static bool make_cpu(struct machine *machine, unsigned number, struct error *err
         return false;
     }
     cpu->x86 = vcpu_state(cpu->vcpu);
-    machine_bus_fill(cpu, &bus);
-    vcpu_connect(cpu->vcpu, &bus);
+    cpu->bus = mem_alloc(sizeof *cpu->bus);
+    cpu->bus->opaque = cpu;
+    machine_bus_fill(cpu, cpu->bus);
+    vcpu_connect(cpu->vcpu, cpu->bus);
     return true;
 }
 
@@ -384,6 +385,7 @@ void machine_cpus_free(struct machine *machine)
         if (machine->cpu[i].vcpu) {
             vcpu_free(machine->cpu[i].vcpu);
         }
+        free(machine->cpu[i].bus);
         pthread_cond_destroy(&machine->cpu[i].wake);
     }
     if (machine->engine) {

@@ -44,6 +44,7 @@
 #include "device/isa.h"
 #include "device/pci.h"
 
+struct cpu_bus;
 struct engine;
 struct engine_options;
 struct machine;
@@ -175,6 +176,7 @@ struct machine_cpu {
     pid_t thread_id; /* the host's number of its thread, for people; 0: not yet */
 
     /* cpu.c's own. */
+    struct cpu_bus *bus;
     pthread_t thread;
     pthread_cond_t wake; /* with the lock: it may go on, or something was requested of it */
     bool started;        /* the thread */
@@ -315,6 +317,9 @@ bool machine_end_device(struct machine *machine, struct device *device, struct e
 /* Where a ROM or other file lies: the name itself if it is a path that exists, else below -L and
  * the folders of the host's packages. A string to free; NULL: nowhere. Any thread. */
 char *machine_find_file(const struct machine *machine, const char *name);
+
+/* Those folders of packages; ends with NULL. */
+const char *const *machine_usual_folders(void);
 
 /* Reads a file whole, as found by machine_find_file() (`search`) or as named, and fires load_file.
  * Bytes to free; NULL with a sentence. Bigger than `limit` is an error. Any thread. */

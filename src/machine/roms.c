@@ -34,6 +34,11 @@ static const char *const usual_folders[] = {VITRINE_DATADIR, "/usr/share/seabios
 
 /* --- finding and reading --- */
 
+const char *const *machine_usual_folders(void)
+{
+    return usual_folders;
+}
+
 static bool is_file(const char *path)
 {
     struct stat status;

@@ -245,10 +245,10 @@ static void forget(struct x86_cpu *cpu)
     cpu->system.mode = 0;
 }
 
-/* Repeated string instructions do elements before a fault. */
+/* Repeated string instructions and gathers do elements before a fault. */
 static bool may_change(const struct x86_insn *insn)
 {
-    return insn->native.attributes & NATIVE_REP;
+    return insn->native.attributes & (NATIVE_REP | NATIVE_VSIB);
 }
 
 static void check_cpu(void)

@@ -12,6 +12,10 @@ static x86_helper_fn *const one_byte[256] = {
     [0x17] = x86_sys_pop_seg,
     [0x1e] = x86_sys_push_seg,
     [0x1f] = x86_sys_pop_seg,
+    [0x27] = x86_sys_adjust_packed,
+    [0x2f] = x86_sys_adjust_packed,
+    [0x37] = x86_sys_adjust_unpacked,
+    [0x3f] = x86_sys_adjust_unpacked,
     [0x50] = x86_sys_push,
     [0x58] = x86_sys_pop,
     [0x60] = x86_sys_pusha,
@@ -38,6 +42,10 @@ static x86_helper_fn *const one_byte[256] = {
     [0xcd] = x86_sys_int,
     [0xce] = x86_sys_into,
     [0xcf] = x86_sys_iret,
+    [0xd4] = x86_sys_aam,
+    [0xd5] = x86_sys_aad,
+    [0xd6] = x86_sys_salc,
+    [0xd7] = x86_sys_xlat,
     [0xe4 ... 0xe5] = x86_sys_in,
     [0xe6 ... 0xe7] = x86_sys_out,
     [0xea] = x86_sys_far,
@@ -78,44 +86,72 @@ static x86_helper_fn *const behind_0f[256] = {
     [0x35] = x86_sys_sysexit,
     [0xa0] = x86_sys_push_seg,
     [0xa1] = x86_sys_pop_seg,
+    [0xa3] = x86_sys_bit_string,
     [0xa8] = x86_sys_push_seg,
     [0xa9] = x86_sys_pop_seg,
+    [0xab] = x86_sys_bit_string,
     [0xb2] = x86_sys_far_pointer,
+    [0xb3] = x86_sys_bit_string,
     [0xb4 ... 0xb5] = x86_sys_far_pointer,
+    [0xbb] = x86_sys_bit_string,
+    [0xf7] = x86_sys_maskmov,
 };
 
-/* By map and opcode. */
+static x86_helper_fn *const behind_0f38[256] = {
+    [0x82] = x86_sys_invpcid,
+};
+
+static x86_helper_fn *const vex_0f[256] = {
+    [0xf7] = x86_sys_maskmov,
+};
+
+static x86_helper_fn *const vex_0f38[256] = {
+    [0x2c ... 0x2f] = x86_sys_vmaskmov,
+    [0x8c] = x86_sys_vmaskmov,
+    [0x8e] = x86_sys_vmaskmov,
+    [0x90 ... 0x93] = x86_sys_gather,
+};
+
+/* By encoding, map and opcode. */
 static x86_helper_fn *look_up(const struct native_insn *native)
 {
-    enum { INVPCID = 0x82 };
+    static x86_helper_fn *const *const tables[2][4] = {
+        {one_byte, behind_0f, behind_0f38, NULL},
+        {NULL, vex_0f, vex_0f38, NULL},
+    };
+    x86_helper_fn *const *table = tables[native->vex][native->map];
 
-    switch (native->map) {
-    case NATIVE_MAP_ONE: return one_byte[native->opcode];
-    case NATIVE_MAP_0F: return behind_0f[native->opcode];
-    case NATIVE_MAP_0F38: return native->opcode == INVPCID ? x86_sys_invpcid : NULL;
-    default: return NULL;
-    }
+    return table ? table[native->opcode] : NULL;
 }
 
-/* Opcodes that other instructions share. */
+/* Opcodes that stand for several instructions: whether it is the one in the table. */
 static bool is_meant(const struct x86_insn *insn)
 {
     const struct native_insn *native = &insn->native;
+    bool reg = native->modrm == NATIVE_MODRM_REG;
 
     if (native->vex) {
-        return false;
+        return true;
     }
-    if (native->map == NATIVE_MAP_ONE && native->opcode == 0xff) { /* PUSH; not INC, DEC */
-        return native->reg == 6;
+    if (native->map == NATIVE_MAP_ONE) {
+        switch (native->opcode) {
+        case 0x63: /* not MOVSXD */
+            return !(native->attributes & NATIVE_REG_GPR) || native->opsize == 0;
+        case 0xff: return native->reg == 6; /* PUSH; not INC, DEC */
+        default: return true;
+        }
     }
-    if (native->map == NATIVE_MAP_ONE && native->opcode == 0x63) {
-        return !(native->attributes & NATIVE_REG_GPR) || native->opsize == 0; /* not MOVSXD */
-    }
-    if (native->map == NATIVE_MAP_0F && native->opcode == 0x01) { /* SERIALIZE, CLZERO */
-        bool reg = native->modrm == NATIVE_MODRM_REG;
-
-        return !reg ||
-               !((native->reg == 5 && native->rm == 0) || (native->reg == 7 && native->rm == 4));
+    if (native->map == NATIVE_MAP_0F) {
+        switch (native->opcode) {
+        case 0x01: /* not SERIALIZE, CLZERO */
+            return !reg || !((native->reg == 5 && native->rm == 0) ||
+                             (native->reg == 7 && native->rm == 4));
+        case 0xa3:
+        case 0xab:
+        case 0xb3:
+        case 0xbb: return !reg;
+        default: return true;
+        }
     }
     return true;
 }
@@ -154,6 +190,29 @@ bool x86_executes(const struct x86_insn *insn)
     return find(insn);
 }
 
+/* SDM vol. 2, 2.4 (AVX), vol. 3, 13.1 (SSE), 12.1 (MMX). */
+static bool vectors_there(const struct x86_cpu *cpu, const struct native_insn *native,
+                          struct x86_fault *fault)
+{
+    enum { SSE_AVX = 6 };
+    uint64_t cr0 = cpu->system.cr0, cr4 = cpu->system.cr4;
+    bool there;
+
+    if (!(native->attributes & (NATIVE_VECTOR | NATIVE_X87))) {
+        return true;
+    }
+    if (native->vex) {
+        there = !x86_real(cpu) && cr4 & X86_CR4_OSXSAVE && (cpu->xcr0 & SSE_AVX) == SSE_AVX;
+    } else {
+        there =
+            !(cr0 & X86_CR0_EM) && (!(native->attributes & NATIVE_VECTOR) || cr4 & X86_CR4_OSFXSR);
+    }
+    if (!there) {
+        return x86_raise_ud(fault);
+    }
+    return !(cr0 & X86_CR0_TS) || x86_raise_plain(fault, X86_VECTOR_NM);
+}
+
 /* XSAVE and the like want the unit: #UD without OSXSAVE, #NM with TS (SDM vol. 2). */
 static bool unit_there(const struct x86_cpu *cpu, const struct x86_insn *insn,
                        struct x86_fault *fault)
@@ -170,7 +229,7 @@ static bool unit_there(const struct x86_cpu *cpu, const struct x86_insn *insn,
     case X86_LOWER_FXSAVE:
     case X86_LOWER_FNSTENV:
         return !(cr0 & (X86_CR0_TS | X86_CR0_EM)) || x86_raise_plain(fault, X86_VECTOR_NM);
-    default: return true;
+    default: return vectors_there(cpu, &insn->native, fault);
     }
 }
 

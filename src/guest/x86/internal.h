@@ -197,6 +197,10 @@ x86_helper_fn x86_sys_in, x86_sys_out, x86_sys_ins, x86_sys_outs;
 x86_helper_fn x86_sys_enter, x86_sys_leave, x86_sys_pusha, x86_sys_popa;
 x86_helper_fn x86_sys_string;
 x86_helper_fn x86_sys_push, x86_sys_pop, x86_sys_pop_operand;
+x86_helper_fn x86_sys_adjust_packed, x86_sys_adjust_unpacked, x86_sys_aam, x86_sys_aad,
+    x86_sys_salc;
+x86_helper_fn x86_sys_bit_string;
+x86_helper_fn x86_sys_xlat, x86_sys_maskmov, x86_sys_vmaskmov, x86_sys_gather;
 x86_helper_fn x86_sys_jcc, x86_sys_loop, x86_sys_jmp, x86_sys_call, x86_sys_ret;
 
 /* A repeated instruction has not come to its end: it is begun again, and a breakpoint at it does

@@ -290,10 +290,9 @@ static inline bool x86_system_mode(const struct x86_system *system)
 
 /* Executes an instruction in C; with the effects of an instruction's end (shadow, RF, single
  * step). As other helpers: false with `fault`, and then nothing has changed, except that repeated
- * string instructions have done whole elements, and after a task switch the fault is the new
- * task's. True with state.pc unchanged: a repeated string instruction has done a part, and is to be
- * begun again when events have been looked for.
- * #UD for what x86_executes() does not know. */
+ * string instructions and gathers have done whole elements, and after a task switch the fault is
+ * the new task's. True with state.pc unchanged: one of these has done a part, and is to be begun
+ * again when events have been looked for. #UD for what x86_executes() does not know. */
 bool x86_execute(struct x86_cpu *cpu, const struct x86_insn *insn, struct x86_fault *fault);
 bool x86_executes(const struct x86_insn *insn);
 

@@ -52,7 +52,7 @@ static void shift_page(struct ir_code *code, unsigned to, unsigned from)
 {
     x64_encode(code, &(struct native_insn){.opcode = 0xf7,
                                            .map = NATIVE_MAP_0F38,
-                                           .prefix = NATIVE_66,
+                                           .prefix = NATIVE_F2,
                                            .vex = true,
                                            .w = true,
                                            .modrm = NATIVE_MODRM_REG,
