@@ -202,6 +202,7 @@ static void *thread_main(void *opaque)
         bug("no memory for the signal stack of CPU %u", cpu->number);
     }
     machine_lock(machine);
+    cpu->thread_id = gettid();
     while (!machine->own->ends) {
         if (!machine_may_run(machine)) {
             machine_wait(machine, &cpu->wake, TIMER_NEVER);
