@@ -165,7 +165,13 @@ bool net_can_send(struct net_end *end);
 /* can_receive() has become true: takes what waits. */
 void net_accept(struct net_end *end);
 
-/* --- CRC-32 of IEEE 802.3 --- */
+/* --- checksums --- */
+
+/* The ones' complement sum of 16-bit words, highest byte first, on top of `start` (RFC 1071); a
+ * last odd byte is a high one. Its complement is the checksum. */
+uint16_t net_sum(const void *bytes, size_t size, uint16_t start);
+
+/* CRC-32 of IEEE 802.3. */
 
 struct net_crc {
     uint32_t row[4][256];

@@ -1,11 +1,33 @@
 /* SPDX-License-Identifier: MIT
  *
- * The frame check sequence: CRC-32 of IEEE 802.3, 3.2.9, four bytes at a time. */
+ * The checksum of the Internet's protocols (RFC 1071), and the frame check sequence: CRC-32 of IEEE
+ * 802.3, 3.2.9, four bytes at a time. */
 #include <string.h>
 
 #include "net/net.h"
 
 enum { POLYNOMIAL = 0xedb88320 }; /* the lowest bit is the highest power */
+
+uint16_t net_sum(const void *bytes, size_t size, uint16_t start)
+{
+    const uint8_t *at = bytes;
+    uint64_t sum = 0;
+
+    /* The sum does not mind in which order the bytes of its words are, as long as it is one. */
+    for (; size >= 4; size -= 4, at += 4) {
+        uint32_t word;
+        memcpy(&word, at, 4);
+        sum += word;
+    }
+    for (unsigned i = 0; i < size; i++) {
+        sum += (uint64_t)at[i] << 8 * i;
+    }
+    while (sum >> 16) {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    sum = (sum >> 8 | (sum & 0xff) << 8) + start;
+    return (uint16_t)((sum & 0xffff) + (sum >> 16));
+}
 
 void net_crc_init(struct net_crc *crc)
 {
