@@ -58,9 +58,8 @@ class Line:
 
     def close(self):
         self._selector.close()
-        os.close(self._read)
-        if self._write != self._read:
-            os.close(self._write)
+        for descriptor in {self._read, self._write}:
+            os.close(descriptor)
 
     def receive(self, timeout):
         """Takes in what there is, waiting for it at most `timeout` seconds."""
@@ -139,8 +138,8 @@ class Machine:
         except ProcessLookupError:
             pass
         self.process.wait()
-        for line in self.lines:
-            line.close()
+        while self.lines:
+            self.lines.pop().close()
         self.process.stdin.close()
         self.process.stdout.close()
 
@@ -187,6 +186,12 @@ class Machine:
         answer = self.console.text[begin:self.console.seen - len(PROMPT)]
         # What was typed comes back, letter by letter, in front.
         return answer.split("\n", 1)[1] if "\n" in answer else answer
+
+    def monitor_quit(self):
+        """Ends the emulator; there is no answer to that."""
+        if self.console is None:
+            self.monitor("info status")
+        self.console.send("quit\n")
 
     def _connect(self):
         limit = time.monotonic() + 10
@@ -275,7 +280,8 @@ class Case(unittest.TestCase):
         return path
 
     def machine(self, options, **more):
-        machine = Machine(self.folder, options, **more)
+        folder = tempfile.mkdtemp(prefix="machine-", dir=self.folder)
+        machine = Machine(folder, options, **more)
         self.addCleanup(machine.close)
         return machine
 
