@@ -8,8 +8,10 @@ import shutil
 import subprocess
 import unittest
 
-from guest import Case, Unexpected
+from guest import Case
 from recording import LONG
+
+from machine import Unexpected  # of scripts/images
 
 FIRST_PARTITION = 2048 * 512
 

@@ -16,7 +16,7 @@ from guest import Case
 from recording import LONG
 from translated import Outcome, difference, environment, run, system_tool
 
-import disk  # of scripts/images
+import programs  # of scripts/images
 
 PACKAGES = ("base-files bash dash coreutils grep sed mawk diffutils findutils tar gzip xz-utils bzip2 zstd perl-base perl "
             "libperl5.36 perl-modules-5.36 sqlite3 openssl libc6 libc-bin procps ncurses-base").split()
@@ -43,55 +43,6 @@ while read -r name folder; do
 done </rows/list
 """
 
-# The guest's own shell calls it.
-MOUNT = ("mount -t ext4 /dev/sda /mnt && mount -o bind /dev /mnt/dev && mount -t devpts pts /mnt/dev/pts && "
-         "ln -s /proc/self/fd /dev/fd; mkdir -p /dev/shm; mount -t proc proc /mnt/proc && mount -t sysfs sys /mnt/sys && ifconfig lo up && ulimit -c 0 && "
-         "chroot /mnt /bin/bash /rows/all")
-UNMOUNT = "umount /mnt/dev/pts /mnt/dev /mnt/proc /mnt/sys && umount /mnt"
-
-
-def files_of(packages):
-    """Paths of the files of packages that are installed, and of what they are linked with."""
-    listed = subprocess.run(["dpkg-query", "-L", *packages], check=True, stdout=subprocess.PIPE, text=True).stdout
-    found = {line for line in listed.splitlines() if line.startswith("/") and not line.startswith((
-        "/usr/share/doc", "/usr/share/man", "/usr/share/locale", "/usr/share/info", "/usr/lib/python3/dist-packages"))}
-    programs = [path for path in found if os.path.isfile(path) and not os.path.islink(path)
-                and (os.access(path, os.X_OK) or ".so" in path)]
-    for at in range(0, len(programs), 200):
-        told = subprocess.run(["ldd", *programs[at:at + 200]], check=False, stdout=subprocess.PIPE,
-                              stderr=subprocess.DEVNULL, text=True).stdout
-        found |= {word for word in told.split() if word.startswith("/") and not word.endswith(":")}
-    return found
-
-
-def copy_into(root, paths):
-    """Copies files, and links with what they lead to, to the same places below a folder."""
-    for path in sorted(paths):
-        # Debian's /bin, /lib and /lib64 are links to folders of /usr.
-        real = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
-        target = root / real.lstrip("/")
-        if os.path.isdir(real) and not os.path.islink(real):
-            target.mkdir(parents=True, exist_ok=True)
-        elif not target.exists() and not target.is_symlink() and os.path.lexists(real):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(real, target, follow_symlinks=False)
-            if os.path.islink(real):
-                copy_into(root, [os.path.realpath(real)] if os.path.exists(real) else [])
-
-
-def make_root(root, packages):
-    copy_into(root, files_of(packages))
-    copy_into(root, ["/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/etc/alternatives/awk", "/usr/bin/awk",
-                     "/etc/ssl/openssl.cnf", "/usr/lib/ssl/openssl.cnf", "/etc/ld.so.cache", "/etc/protocols",
-                     "/etc/services", "/etc/host.conf", "/usr/bin/python3", "/usr/bin/unlzma", "/etc/alternatives/unlzma"])
-    for name in ("bin", "sbin", "lib", "lib64"):
-        if not (root / name).exists():
-            (root / name).symlink_to(f"usr/{name}")
-    for name in ("dev", "proc", "sys", "tmp", "rows", "root"):
-        (root / name).mkdir(exist_ok=True)
-    (root / "etc/hostname").write_text("guest\n")
-    (root / "etc/hosts").write_text("127.0.0.1 localhost\n::1 localhost\n")
-
 
 class Programs(Case):
     def prepare(self, row, folder):
@@ -106,7 +57,8 @@ class Programs(Case):
     def make_disk(self, rows, packages):
         """A disk with all programs and the rows; each row's folder has the path that it has natively."""
         root = Path(self.path("root"))
-        make_root(root, packages)
+        programs.make_root(root, packages)
+        (root / "rows").mkdir()
         lines = []
         for row in rows:
             folder = self.path(f"work-{row.name}")
@@ -119,9 +71,8 @@ class Programs(Case):
             lines.append(f"{row.name} {folder}\n")
         (root / "rows/list").write_text("".join(lines))
         (root / "rows/all").write_text(RUN_ALL.replace("{path}", environment("/")["PATH"]))
-        used = int(subprocess.run(["du", "-s", "-k", str(root)], check=True, stdout=subprocess.PIPE).stdout.split()[0])
         path = Path(self.path("disk.img"))
-        disk.ext4(path, root, (used * 5 // 4 + (64 << 10)) << 10, "programs")
+        programs.make_disk(path, root, 64 << 20)
         shutil.rmtree(root)
         return path
 
@@ -154,7 +105,7 @@ class Programs(Case):
         path = self.make_disk(rows, packages)
         machine = self.machine([*self.linux("amd64"), "-m", 768, "-drive", f"file={path},format=raw", *options])
         machine.shell()
-        machine.serial.send(f"{MOUNT}; {UNMOUNT}; poweroff -f\n")
+        machine.serial.send(f"{programs.MOUNT} && chroot /mnt /bin/bash /rows/all; {programs.UNMOUNT}; poweroff -f\n")
         natively = [self.natively(row) for row in rows]
         for row in rows:
             machine.serial.wait_for(f"^row {row.name} done$", timeout=20 * row.timeout)
