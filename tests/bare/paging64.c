@@ -971,43 +971,6 @@ static void crossing(void)
     fresh(PAGE_ALL);
 }
 
-/* --- control registers that the mode forbids */
-
-CODE(64, do_cr0, ".globl do_cr0_at; do_cr0_at: mov %rbx, %cr0");
-MARK(do_cr0_at);
-CODE(64, do_efer,
-     "xor %edx, %edx; mov %ebx, %eax; mov $0xc0000080, %ecx; .globl do_efer_at; do_efer_at: wrmsr");
-MARK(do_efer_at);
-
-static void forbidden(void)
-{
-    word cr0 = read_cr0(), cr4 = read_cr4(), efer = rdmsr(MSR_EFER);
-    const struct {
-        const char *name, *code, *at;
-        word value;
-        const char *deviation;
-    } rows[] = {
-        {"#GP: CR0.NW without CD", do_cr0, do_cr0_at, cr0 | CR0_NW, "qemu, bochs: accepted"},
-        {"#GP: upper half of CR0", do_cr0, do_cr0_at, cr0 | BIT(32), "qemu: accepted"},
-        {"#GP: a reserved bit of CR4", do_cr4, do_cr4_at, cr4 | BIT(31), "qemu: accepted"},
-        {"#GP: an upper bit of CR4", do_cr4, do_cr4_at, cr4 | BIT(40), "qemu: accepted"},
-        {"#GP: EFER.LME cleared while paging", do_efer, do_efer_at, efer & ~BIT(8),
-         "qemu: ignored"},
-        {"#GP: a reserved bit of EFER", do_efer, do_efer_at, efer | BIT(9), "qemu: ignored"},
-    };
-    for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        test(rows[i].name);
-        if (rows[i].deviation) {
-            deviation(rows[i].deviation);
-        }
-        set_with(rows[i].code, rows[i].value);
-        expect_event(&event, VECTOR_GP, 0, rows[i].at);
-        write_cr0(cr0);
-        write_cr4(cr4);
-        wrmsr(MSR_EFER, efer);
-    }
-}
-
 void program(void)
 {
     *page_entry(USER_VIEW, 2) = PAGE_ALL | PAGE_PS;
@@ -1024,5 +987,4 @@ void program(void)
     user_mode_instruction_prevention();
     protection_keys();
     crossing();
-    forbidden();
 }
