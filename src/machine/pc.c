@@ -347,7 +347,7 @@ bool machine_build_pc(struct machine *machine, struct error *err)
         return false;
     }
     if (!machine_devices_make(machine, err) || !boot_machine(machine, err) ||
-        !machine_run_hooks(machine, MACHINE_STAGE_KERNEL, err) || !boot_machine(machine, err) ||
+        !machine_run_hooks(machine, MACHINE_STAGE_KERNEL, err) ||
         !machine_tables_add(machine, err)) {
         return false;
     }
