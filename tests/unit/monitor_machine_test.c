@@ -652,10 +652,21 @@ static bool read_until(struct client *client, const char *ending)
 static void *run_client(void *opaque)
 {
     static const char *const lines[] = {"info status\n", "x /2i $pc\n", "info registers\n",
-                                        "stop\n",        "p $eip\n",    "cont\n",
-                                        "p $eip\n"};
+                                        "stop\n",        "p/x $eip\n",  "cont\n",
+                                        "p/x $eip\n"};
     struct client *client = opaque;
 
+    /* The vCPU's thread has begun. */
+    for (int i = 0; i < PATIENCE && read_until(client, "(qemu) "); i++) {
+        if (client->all.len > 40 && strstr(client->all.data + client->all.len - 20, "0xfff1")) {
+            break;
+        }
+        usleep(1000);
+        if (write(client->fd, "p/x $eip\n", 9) < 0) {
+            return NULL;
+        }
+    }
+    client->read = 0;
     for (size_t i = 0; read_until(client, "(qemu) ") && i < sizeof lines / sizeof lines[0]; i++) {
         if (write(client->fd, lines[i], strlen(lines[i])) < 0) {
             return NULL;
@@ -690,7 +701,7 @@ static void a_guest_in_a_circle_does_not_hinder(void **state)
     assert_non_null(
         strstr(client.all.data, "0xfffffff1:  eb fe                    jmp      0xfff1\r\n"));
     assert_non_null(strstr(client.all.data, "EIP=0000fff1"));
-    assert_non_null(strstr(client.all.data, "p $eip\r\n0xfff1\r\n(qemu) cont"));
+    assert_non_null(strstr(client.all.data, "stop\r\n(qemu) p/x $eip\r\n0xfff1\r\n(qemu) cont"));
     close(client.fd);
     strbuf_free(&client.all);
     close_machine(&f);

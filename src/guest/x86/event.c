@@ -151,6 +151,11 @@ bool x86_event_pending(const struct x86_cpu *cpu)
     return heard(cpu) || trap_pending(cpu) || cpu->system.activity != X86_RUNNING;
 }
 
+bool x86_wakes(const struct x86_cpu *cpu)
+{
+    return heard(cpu) || trap_pending(cpu);
+}
+
 static bool take_interrupt(struct x86_cpu *cpu)
 {
     const struct cpu_bus *bus = cpu->system.bus;
