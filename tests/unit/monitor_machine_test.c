@@ -21,6 +21,7 @@
 
 #include "base/memory.h"
 #include "base/strbuf.h"
+#include "display/display.h"
 #include "guest/x86/cpuid.h"
 #include "guest/x86/x86.h"
 #include "machine/machine.h"
@@ -77,17 +78,6 @@ struct fixture {
     struct strbuf text; /* read */
 };
 
-static char *dumped; /* what screendump was asked for */
-
-static bool dump_screen(void *opaque, const char *device, const char *file, const char *format,
-                        struct error *err)
-{
-    (void)opaque;
-    free(dumped);
-    dumped = mem_format("%s %s %s", device ? device : "-", file, format);
-    return strcmp(format, "bmp") != 0 || error_set(err, "no such format");
-}
-
 static void show_network(void *opaque, struct strbuf *text)
 {
     (void)opaque;
@@ -96,7 +86,7 @@ static void show_network(void *opaque, struct strbuf *text)
 
 static void open_machine(struct fixture *f)
 {
-    static const struct machine_monitor_parts parts = {NULL, show_network, dump_screen};
+    static const struct machine_monitor_parts parts = {NULL, show_network, NULL};
     struct error err = {""};
 
     memset(f, 0, sizeof *f);
@@ -149,8 +139,6 @@ static void close_machine(struct fixture *f)
         close(f->here[i]);
     }
     strbuf_free(&f->text);
-    free(dumped);
-    dumped = NULL;
 }
 
 /* Runs the loop until what is read ends so. */
@@ -563,18 +551,47 @@ static void memory_is_saved(void **state)
     close_machine(f);
 }
 
+static void draw(void *opaque)
+{
+    struct display_console *console = opaque;
+    const uint32_t pixels[2] = {0x112233, 0x445566};
+    struct display_rectangle rectangle = {0};
+
+    assert_true(display_console_resize(console, 2, 1));
+    display_console_row(console, 0, pixels, &rectangle);
+    display_console_changed_rectangle(console, &rectangle);
+}
+
 static void screens_are_dumped(void **state)
 {
     (void)state;
+    static const struct display_console_ops ops = {.draw = draw};
+    struct display_console console = {0};
     struct fixture *f = plain();
+    char *path = mem_format("%s/screen", folder), *line;
 
-    assert_string_equal(ask(f, "screendump a.ppm"), "");
-    assert_string_equal(dumped, "- a.ppm ppm");
-    assert_string_equal(ask(f, "screendump a.png -f png vga0 0"), "");
-    assert_string_equal(dumped, "vga0 a.png png");
-    assert_string_equal(ask(f, "screendump a -f bmp"), "Error: no such format\n");
+    line = mem_format("screendump %s", path);
+    assert_string_equal(ask(f, line), "Error: There is no console to take a screendump from.\n");
+    display_console_add(&f->machine->board.consoles, &console, "VGA", "vga0", &ops, &console);
+    assert_string_equal(ask(f, line), "");
+    check_file(path, "P6\n2 1\n255\n\x11\x22\x33\x44\x55\x66", 17);
+    free(line);
+    line = mem_format("screendump %s -f png vga0 0", path);
+    assert_string_equal(ask(f, line), "");
+    FILE *file = fopen(path, "rb");
+    assert_int_equal(fgetc(file), 0x89);
+    fclose(file);
+    free(line);
+    line = mem_format("screendump %s vga1", path);
+    assert_string_equal(ask(f, line), "Error: Device 'vga1' not found, or it has no screen\n");
+    free(line);
+    expect(f, "screendump /no/such/file", "Error: ");
+    assert_non_null(strstr(f->text.data, "No such file or directory"));
+    expect(f, "screendump a -f bmp", "Error: ");
     expect(f, "screendump a -f", "screendump: -f wants a format");
     expect(f, "screendump", "screendump: filename expected\n");
+    display_console_remove(&console);
+    free(path);
     close_machine(f);
 }
 
