@@ -141,12 +141,14 @@ bool setup_machine(struct setup *setup, struct options *options, struct error *e
     machine_lock(setup->machine);
     chardevs_on_quit(setup->machine->chardevs, quit, setup->machine);
     bool good = apply_words(setup, err);
+    setup_monitors(setup);
     machine_unlock(setup->machine);
     return good && machine_build(setup->machine, err);
 }
 
 void setup_free(struct setup *setup)
 {
+    setup_free_monitors(setup);
     machine_free(setup->machine);
     free(setup->model);
 }
