@@ -161,7 +161,7 @@ static void wait_halted(struct machine_cpu *cpu)
     struct machine *machine = cpu->machine;
 
     cpu->waits = true;
-    while (machine_may_run(machine) && !x86_wakes(cpu->x86)) {
+    while (machine_may_run(machine) && !x86_event_wakes(cpu->x86)) {
         if (cpu->x86->system.activity == X86_MWAITING) {
             if (x86_monitor_changed(cpu->x86)) {
                 break;
