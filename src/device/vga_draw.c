@@ -155,7 +155,7 @@ static void take_look(const struct vga *v, struct vga_look *look)
     look->big_endian = v->big_endian;
     look->video = v->attribute_index & AR_VIDEO;
     look->cursor = text && !(v->crtc[CR_CURSOR_START] & CR_CURSOR_OFF) && !blinks(v, CURSOR_FRAMES);
-    look->blink = v->attribute[AR_MODE] & AR_BLINK && blinks(v, BLINK_FRAMES);
+    look->blink = v->attribute[AR_MODE] & AR_BLINK && !vga_is_linear(v) && blinks(v, BLINK_FRAMES);
 }
 
 /* --- the beam --- */
