@@ -21,8 +21,8 @@
  *     A[..:16] << 18 | (A[1:0] ^ A[15:14]) << 16 | A[15:2] << 2
  *
  * Chain-4 puts byte B of the window into plane B[1:0] at plane address B[15:2] << 2 | B[15:14], as
- * the CRTC's doubleword addresses want it. So what the CPU sees through chain-4 lies byte after byte
- * in video memory: plain RAM, like that of the linear modes.
+ * the CRTC's doubleword addresses want it. So what the CPU sees through chain-4 lies byte after
+ * byte in video memory: plain RAM, like that of the linear modes.
  */
 #ifndef DEVICE_VGA_H
 #define DEVICE_VGA_H
