@@ -36,6 +36,7 @@
 struct board;
 struct device;
 struct display_console;
+struct nets;
 struct strbuf;
 
 /* --- lines --- */
@@ -106,6 +107,7 @@ struct board {
     struct clock *clock;
     struct isa_bus *isa; /* NULL: none */
     struct pci_bus *pci; /* NULL: none */
+    struct nets *nets;   /* that NICs are on; NULL: none */
     void *opaque;        /* the board's own, for the functions below */
     /* Happens when the vCPUs are out of translated code, not inside the call. */
     void (*request)(struct board *board, enum board_request what, int argument);
