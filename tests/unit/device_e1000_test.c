@@ -479,6 +479,37 @@ static void probe(void **state)
     end(&m);
 }
 
+static void names(void **state)
+{
+    static const struct {
+        unsigned offset;
+        const char *name;
+    } rows[] = {
+        {CTRL, "CTRL"},          {MTA, "MTA0"},       {MTA + 4 * 99, "MTA99"},
+        {RAL + 8 * 15, "RAL15"}, {RAH + 8, "RAH1"},   {VFTA + 508, "VFTA127"},
+        {0x5a7c, "WUPM31"},      {0x93f8, "FFMT127"}, {0x9800, "FFVT0"},
+        {0x5858, "IP4AT3"},      {0x588c, "IP6AT3"},  {0x5f18, "FFLT3"},
+        {TSCTC + 4, "TSCTFC"},
+    };
+    struct machine m;
+
+    (void)state;
+    begin(&m);
+    for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const struct mem_register *found = mem_register_at(&m.nic->mmio, rows[i].offset);
+        assert_non_null(found);
+        assert_string_equal(found->name, rows[i].name);
+    }
+    assert_null(mem_register_at(&m.nic->mmio, 0x0c));
+    struct strbuf text;
+    strbuf_init(&text);
+    mem_register_print(mem_register_at(&m.nic->mmio, RCTL), 0x8002, &text);
+    assert_non_null(strstr(text.data, "RCTL EN=1 "));
+    assert_non_null(strstr(text.data, " BAM=1 "));
+    strbuf_free(&text);
+    end(&m);
+}
+
 static void eeprom_writes(void **state)
 {
     struct machine m;
@@ -1346,6 +1377,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(probe),
+        cmocka_unit_test(names),
         cmocka_unit_test(eeprom_writes),
         cmocka_unit_test(phy_and_link),
         cmocka_unit_test(io_space),
