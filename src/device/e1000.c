@@ -57,7 +57,7 @@ static const struct mem_register io_registers[] = {
     {0, 0, 0, NULL, NULL},
 };
 
-/* --- interrupts (SDM 3.2.7, 13.4.17 to 13.4.22) --- */
+/* --- interrupts (SDM 3.2.7, 13.4.17 to 13.4.21) --- */
 
 static void set_level(struct e1000 *e, bool level)
 {

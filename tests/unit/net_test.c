@@ -260,8 +260,8 @@ static void good_words(void **state)
 {
     static const char *const rows[] = {
         "user,id=a",
-        "user,id=a,net=192.168.76.0/24,host=192.168.76.9,dhcpstart=192.168.76.20,"
-        "dns=192.168.76.4,hostname=glass,restrict=on",
+        ("user,id=a,net=192.168.76.0/24,host=192.168.76.9,dhcpstart=192.168.76.20,"
+         "dns=192.168.76.4,hostname=glass,restrict=on"),
         "user,id=a,net=172.20.0.0,ipv6=off",
         "user,id=a,net=10.0.2.0/255.255.255.0,dns=10.0.3.2",
         "user,id=a,dnssearch=example.org,dnssearch=example.com,domainname=example.net",
