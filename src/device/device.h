@@ -35,6 +35,7 @@
 
 struct board;
 struct device;
+struct display_console;
 struct nets;
 struct strbuf;
 
@@ -119,6 +120,7 @@ struct board {
     void *(*back_end)(struct board *board, enum property_type type, const char *id);
     const char *(*back_end_id)(struct board *board, enum property_type type, const void *back_end);
     struct device *devices; /* device.c's own: see device_first() */
+    struct display_console *consoles; /* screens of devices: display/display.h; NULL: none */
 };
 
 /* --- state --- */
