@@ -161,7 +161,7 @@ static void wait_halted(struct machine_cpu *cpu)
     struct machine *machine = cpu->machine;
 
     cpu->waits = true;
-    while (machine_may_run(machine) && !x86_event_pending(cpu->x86)) {
+    while (machine_may_run(machine) && !x86_event_wakes(cpu->x86)) {
         if (cpu->x86->system.activity == X86_MWAITING) {
             if (x86_monitor_changed(cpu->x86)) {
                 break;
@@ -202,6 +202,7 @@ static void *thread_main(void *opaque)
         bug("no memory for the signal stack of CPU %u", cpu->number);
     }
     machine_lock(machine);
+    cpu->thread_id = gettid();
     while (!machine->own->ends) {
         if (!machine_may_run(machine)) {
             machine_wait(machine, &cpu->wake, TIMER_NEVER);

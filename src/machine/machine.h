@@ -32,6 +32,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/error.h"
 #include "base/loop.h"
@@ -171,6 +172,8 @@ struct machine_cpu {
     struct vcpu *vcpu;
     struct x86_cpu *x86; /* its record; look at it only while the vCPU stands */
     struct local_apic *apic;
+
+    pid_t thread_id; /* the host's number of its thread, for people; 0: not yet */
 
     /* cpu.c's own. */
     struct cpu_bus *bus;

@@ -163,20 +163,36 @@ static void fill(uint8_t *to, uint64_t value, size_t bytes, unsigned size)
     }
 }
 
+/* The first of `count` elements that are equal, or not, else the last; `step` is 0 where one is
+ * compared with all. Once for each size, which is a constant then. */
+__attribute__((always_inline)) static inline size_t
+find(const uint8_t *from, size_t step, const uint8_t *to, unsigned size, size_t count, bool equal)
+{
+    size_t i = 0;
+
+    while (i < count - 1 &&
+           (element(from + i * step, size) == element(to + i * size, size)) != equal) {
+        i++;
+    }
+    return i;
+}
+
 /* How many elements are compared; `from`: NULL for SCAS. */
 static size_t compare_run(struct string *s, const uint8_t *from, const uint8_t *to, size_t count)
 {
-    uint64_t a = x86_get_gpr(s->cpu, X86_RAX, s->size), b;
-    bool until_equal = s->native->prefix & NATIVE_F2;
-    size_t done = 0;
+    uint64_t value = x86_get_gpr(s->cpu, X86_RAX, s->size);
+    bool equal = s->native->prefix & NATIVE_F2;
+    size_t step = from ? s->size : 0, last;
 
-    do {
-        a = from ? element(from + done * s->size, s->size) : a;
-        b = element(to + done * s->size, s->size);
-        done++;
-    } while (done < count && (a == b) != until_equal);
-    compare(s, a, b);
-    return done;
+    from = from ? from : (const uint8_t *)&value;
+    switch (s->size) {
+    case 1: last = find(from, step, to, 1, count, equal); break;
+    case 2: last = find(from, step, to, 2, count, equal); break;
+    case 4: last = find(from, step, to, 4, count, equal); break;
+    default: last = find(from, step, to, 8, count, equal); break;
+    }
+    compare(s, element(from + last * step, s->size), element(to + last * s->size, s->size));
+    return last + 1;
 }
 
 /* The bytes up to where an address wraps. */

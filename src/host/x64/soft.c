@@ -558,8 +558,9 @@ static bool is_lea(const struct native_insn *n)
 }
 
 /* MOV between the accumulator and an address in the instruction, with a memory operand. */
-static struct native_insn without_moffs(const struct native_insn *n)
+static struct native_insn without_moffs(const struct x64_emit *e, const struct native_insn *n)
 {
+    unsigned size = address_size(e, n);
     struct native_insn copy = *n;
 
     copy.opcode =
@@ -568,7 +569,7 @@ static struct native_insn without_moffs(const struct native_insn *n)
     copy.reg = X64_RAX;
     copy.imm_size = 0;
     copy.base = NATIVE_RIP; /* for offset(): an address that is known */
-    copy.address = n->imm;
+    copy.address = size == LONG ? n->imm : size == 4 ? (uint32_t)n->imm : (uint16_t)n->imm;
     copy.mem_implicit = 0;
     copy.attributes |= NATIVE_REG_GPR;
     return copy;
@@ -580,7 +581,7 @@ static void emit_bounced(struct x64_emit *e, const struct native_insn *native)
     struct native_insn n = *native;
 
     if (n.mem_implicit & NATIVE_MOFFS)
-        n = without_moffs(&n);
+        n = without_moffs(e, &n);
     x64_load_state(e->code, R9, X64_STATE(temp[1]));
     x64_move_imm(e->code, R10, 0);
     shaped(e, &n, true);
@@ -597,7 +598,7 @@ static void emit_native(struct x64_emit *e, const struct native_insn *n)
     } else if (n->mem_implicit & NATIVE_POP) {
         emit_pop(e, n);
     } else if (n->mem_implicit & NATIVE_MOFFS) {
-        struct native_insn copy = without_moffs(n);
+        struct native_insn copy = without_moffs(e, n);
 
         operand(e, &copy);
         shaped(e, &copy, true);

@@ -460,6 +460,34 @@ extern char trap_stack_end[], double_stack_end[], main_stack_end[], low_stack_en
 /* TASK is that one, not busy, and loaded. */
 void load_task(void);
 
+#ifdef __x86_64__
+/* --- page tables of 64-bit programs. Below 4 GiB all is mapped one to one in pages of 2 MiB, for
+ * user mode too. */
+
+enum {
+    PAGE_P = 1,
+    PAGE_W = 2,
+    PAGE_U = 4,
+    PAGE_PWT = 8,
+    PAGE_PCD = 16,
+    PAGE_A = 32,
+    PAGE_D = 64,
+    PAGE_PS = 128, /* of a PTE: PAT */
+    PAGE_G = 256,
+    PAGE_ALL = PAGE_P | PAGE_W | PAGE_U,
+};
+#define PAGE_NX       BIT(63)
+#define PAGE_KEY(key) ((uint64_t)(key) << 59)
+#define PAGE_FRAME    UINT64_C(0x000ffffffffff000)
+
+/* The entry for an address at a level: 1, the PTE, to 4. Tables above it are made where they are
+ * missing, all rights given; there is room for 60. */
+volatile uint64_t *page_entry(word linear, unsigned level);
+/* A page of 4 KiB. */
+void map_page(word linear, uint64_t physical, uint64_t flags);
+void flush_all(void); /* global pages too */
+#endif
+
 /* --- the rest of the runtime, used by itself */
 
 void print_start(void);
