@@ -33,7 +33,8 @@ TABLE = {
     "instr": "engine memory trace symbol disas",
     "gdb": "engine memory trace symbol disas",
     "embed": "engine guest/x86 host/x64 memory trace instr",
-    "monitor": "chardev trace",
+    "monitor": "trace",
+    "monitor/machine": f"monitor machine device memory {BACK_ENDS} engine guest/x86 disas trace",
     "cmd/vitrine-tracegen": "trace/decl",
     "cmd/vitrine-trace": "trace symbol disas syscall",
     "cmd/vitrine-user": "user plugin instr gdb monitor engine guest/x86 host/x64 memory symbol disas "

@@ -109,6 +109,11 @@ bool chardev_is_mux(const struct chardev *chardev)
     return chardev->mux != NULL;
 }
 
+bool chardev_is_terminal(const struct chardev *chardev)
+{
+    return chardev->terminal;
+}
+
 static void free_one(struct chardev *chardev)
 {
     if (chardev->mux) {

@@ -74,6 +74,8 @@ struct chardev *chardev_find(const struct chardevs *set, const char *id);
 
 const char *chardev_id(const struct chardev *chardev);
 bool chardev_is_mux(const struct chardev *chardev);
+/* Whether a terminal is there, where lines are edited: stdio on one, pty, serial lines, telnet. */
+bool chardev_is_terminal(const struct chardev *chardev);
 
 /* `help` of -chardev; `info chardev`, in QEMU's shape. */
 void chardev_print_kinds(struct strbuf *text);

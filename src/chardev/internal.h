@@ -45,6 +45,7 @@ struct chardev {
     char *id;
     char *where;    /* as `info chardev` shows it: "pty:/dev/pts/3" */
     bool open;      /* somebody is at the other end */
+    bool terminal;  /* of one */
     uint8_t *queue; /* a ring of CHARDEV_QUEUE_MAX bytes; NULL: never needed */
     size_t queue_first, queued;
     FILE *log;

@@ -468,6 +468,7 @@ static bool socket_open(struct chardev *own, const struct option_list *options, 
         return false;
     }
     chardev->stream.filter = chardev->telnet ? telnet_filter : NULL;
+    own->terminal = chardev->telnet;
     if (chardev->server) {
         return open_server(chardev, fd, err);
     }

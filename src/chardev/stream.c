@@ -236,7 +236,7 @@ static bool stdio_open(struct chardev *chardev, const struct option_list *option
     if (!stream_start(stream, in, out, err)) {
         return false;
     }
-    terminal_raw(STDIN_FILENO, signals);
+    chardev->terminal = terminal_raw(STDIN_FILENO, signals) && isatty(STDOUT_FILENO);
     return true;
 }
 
@@ -394,6 +394,7 @@ static bool pty_open(struct chardev *chardev, const struct option_list *options,
     (void)options;
     pty->stream.in = pty->stream.out = -1;
     pty->stream.ended = pty_ended;
+    chardev->terminal = true;
     pty->master = descriptor_own(posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK));
     if (pty->master < 0 || grantpt(pty->master) || unlockpt(pty->master) ||
         ptsname_r(pty->master, name, sizeof name)) {
@@ -462,6 +463,7 @@ static bool serial_open(struct chardev *chardev, const struct option_list *optio
     cfmakeraw(&mode);
     tcsetattr(in, TCSANOW, &mode);
     set_where(stream, "serial", path);
+    chardev->terminal = true;
     return stream_start(stream, in, fcntl(in, F_DUPFD_CLOEXEC, 3), err);
 }
 

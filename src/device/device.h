@@ -35,6 +35,8 @@
 
 struct board;
 struct device;
+struct display_console;
+struct nets;
 struct strbuf;
 
 /* --- lines --- */
@@ -105,6 +107,7 @@ struct board {
     struct clock *clock;
     struct isa_bus *isa; /* NULL: none */
     struct pci_bus *pci; /* NULL: none */
+    struct nets *nets;   /* that NICs are on; NULL: none */
     void *opaque;        /* the board's own, for the functions below */
     /* Happens when the vCPUs are out of translated code, not inside the call. */
     void (*request)(struct board *board, enum board_request what, int argument);
@@ -117,6 +120,7 @@ struct board {
     void *(*back_end)(struct board *board, enum property_type type, const char *id);
     const char *(*back_end_id)(struct board *board, enum property_type type, const void *back_end);
     struct device *devices; /* device.c's own: see device_first() */
+    struct display_console *consoles; /* screens of devices: display/display.h; NULL: none */
 };
 
 /* --- state --- */

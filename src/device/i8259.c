@@ -9,6 +9,8 @@
  */
 #include "device/i8259.h"
 
+#include <inttypes.h>
+
 #include "base/strbuf.h"
 #include "trace-device.h"
 
@@ -53,6 +55,7 @@ struct i8259 {
     bool read_isr, poll;
     bool special_mask, special_fully_nested, auto_eoi, rotate_in_auto_eoi;
     bool output;
+    uint64_t count[INPUTS]; /* rises of each input: for people */
 };
 
 /* --- priorities --- */
@@ -105,6 +108,7 @@ static void set_input(void *opaque, int number, bool level)
     if (chip->level != (level ? chip->level | bit : chip->level & ~bit))
         trace_pic_set_irq(chip->master, number, level);
     chip->level = (uint8_t)(level ? chip->level | bit : chip->level & ~bit);
+    chip->count[number] += rises;
     if (chip->elcr & bit)
         chip->irr = (uint8_t)((chip->irr & ~bit) | (level ? bit : 0));
     else if (rises)
@@ -491,4 +495,17 @@ void i8259_print(const struct device *device, struct strbuf *text)
     if (master->slave)
         print_chip(master->slave, 1, text);
     print_chip(master, 0, text);
+}
+
+void i8259_print_counts(const struct device *device, struct strbuf *text)
+{
+    const struct i8259 *master = (const struct i8259 *)device;
+
+    strbuf_puts(text, "IRQ statistics for isa-i8259:\n");
+    for (unsigned line = 0; line < 2 * INPUTS; line++) {
+        const struct i8259 *chip = line < INPUTS ? master : master->slave;
+
+        if (chip && line != CASCADE && chip->count[line % INPUTS])
+            strbuf_printf(text, "%2u: %" PRIu64 "\n", line, chip->count[line % INPUTS]);
+    }
 }

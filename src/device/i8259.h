@@ -25,4 +25,7 @@ uint8_t i8259_acknowledge(struct device *master);
 /* The lines of `info pic`, slave first as QEMU prints them. */
 void i8259_print(const struct device *master, struct strbuf *text);
 
+/* Its part of `info irq`: how often each input went up. */
+void i8259_print_counts(const struct device *master, struct strbuf *text);
+
 #endif

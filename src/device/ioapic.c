@@ -40,6 +40,7 @@ struct ioapic {
     uint8_t id, select;
     uint32_t irr, level; /* of the inputs, as they are now */
     uint64_t entry[IOAPIC_PINS];
+    uint64_t count[IOAPIC_PINS]; /* rises of each input: for people */
 };
 
 static unsigned delivery(uint64_t entry)
@@ -86,6 +87,7 @@ static void set_pin(void *opaque, int number, bool level)
     if (level != ((ioapic->level & bit) != 0))
         trace_ioapic_set_irq(number, level);
     ioapic->level = level ? ioapic->level | bit : ioapic->level & ~bit;
+    ioapic->count[pin] += rises;
     if (ioapic->entry[pin] & LEVEL) {
         ioapic->irr = level ? ioapic->irr | bit : ioapic->irr & ~bit;
         if (rises)
@@ -242,6 +244,17 @@ void ioapic_print(const struct device *device, struct strbuf *text)
     }
     print_pins("IRR", ioapic->irr, text);
     print_pins("Remote IRR", remote, text);
+}
+
+void ioapic_print_counts(const struct device *device, struct strbuf *text)
+{
+    const struct ioapic *ioapic = (const struct ioapic *)device;
+
+    strbuf_puts(text, "IRQ statistics for ioapic:\n");
+    for (unsigned pin = 0; pin < IOAPIC_PINS; pin++) {
+        if (ioapic->count[pin])
+            strbuf_printf(text, "%2u: %" PRIu64 "\n", pin, ioapic->count[pin]);
+    }
 }
 
 /* --- the device --- */

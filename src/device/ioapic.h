@@ -32,4 +32,7 @@ void ioapic_eoi(struct device *ioapic, uint8_t vector);
 /* The lines of `info pic` that are about it. */
 void ioapic_print(const struct device *ioapic, struct strbuf *text);
 
+/* Its part of `info irq`: how often each input went up. */
+void ioapic_print_counts(const struct device *ioapic, struct strbuf *text);
+
 #endif

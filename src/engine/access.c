@@ -12,7 +12,7 @@ enum { PAGE = 1 << PAGE_BITS, INFO_STORE = 1 << 6 };
 
 static uint32_t set_of(const struct vcpu *vcpu)
 {
-    return vcpu->set & ~SET_FLAGS;
+    return vcpu->set & SET_PROBES;
 }
 
 size_t bytes_at_pc(struct vcpu *vcpu, uint8_t bytes[BYTES_AHEAD])

@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "base/logitems.h"
+#include "base/memory.h"
 #include "engine/internal.h"
 #include "trace-engine.h"
 
@@ -60,12 +61,12 @@ static struct block *numbered(const struct engine *engine, uint32_t number)
     return number ? &engine->block[number - 1] : NULL;
 }
 
-struct block *block_find(struct engine *engine, uint64_t pc, uint32_t set)
+struct block *block_find(struct engine *engine, uint64_t pc, uint32_t set, uint32_t frame)
 {
     uint64_t chain = __atomic_load_n(&place_of(engine, pc)->blocks, __ATOMIC_ACQUIRE);
     struct block *block = numbered(engine, chain_first(chain, mark_of(pc, set)));
 
-    while (block && (block->pc != pc || block->set != set))
+    while (block && (block->pc != pc || block->set != set || block->frame != frame))
         block = numbered(engine, __atomic_load_n(&block->next, __ATOMIC_ACQUIRE));
     return block;
 }
@@ -109,7 +110,7 @@ static struct code_page **page_chain(struct engine *engine, uint64_t address)
     return &engine->pages[(number ^ number >> ENGINE_PAGES_BITS) & ((1u << ENGINE_PAGES_BITS) - 1)];
 }
 
-static struct code_page *page_find(struct engine *engine, uint64_t address)
+struct code_page *page_find(struct engine *engine, uint64_t address)
 {
     struct code_page *page = *page_chain(engine, address);
 
@@ -117,6 +118,15 @@ static struct code_page *page_find(struct engine *engine, uint64_t address)
     while (page && page->address != address)
         page = page->next;
     return page;
+}
+
+/* Stores to the page are to be heard of, or need not be. */
+static void watch(struct engine *engine, const struct code_page *page, bool on)
+{
+    if (page->region)
+        mem_mark(page->region, page->offset, MEM_MARK_CODE, on);
+    else
+        engine->config.memory.watch_stores(engine->config.memory.opaque, page->address, on);
 }
 
 /* The page's record, made if need be and watched if the owner of the memory wants that. */
@@ -134,10 +144,88 @@ static struct code_page *page_use(struct engine *engine, uint64_t address, unsig
         __atomic_store_n(chain, page, __ATOMIC_RELEASE);
     }
     if ((how & ENGINE_PAGE_WATCH) && !page->watched) {
-        engine->config.memory.watch_stores(engine->config.memory.opaque, page->address, true);
+        watch(engine, page, true);
         page->watched = true;
     }
     page->how = how;
+    return page;
+}
+
+static bool page_add_block(struct engine *engine, struct code_page *page, struct block *block)
+{
+    struct page_blocks *entry = arena(engine, sizeof(*entry));
+
+    if (!entry)
+        return false;
+    *entry = (struct page_blocks){page->blocks, block};
+    page->blocks = entry;
+    return true;
+}
+
+/* The frame of an instruction that lies on the place's two pages; 0: no memory for it. */
+static uint32_t pair_of(struct engine *engine, const struct code_place *place, bool make)
+{
+    struct page_pair *pair = place->page->pairs;
+
+    while (pair && pair->second != place->second)
+        pair = pair->next;
+    if (!pair && make) {
+        if (engine->pairs + 1 >= engine->pairs_max) {
+            engine->pairs_max = engine->pairs_max ? 2 * engine->pairs_max : 256;
+            engine->pair = mem_resize(engine->pair, engine->pairs_max, sizeof(struct page_pair *));
+        }
+        pair = arena(engine, sizeof(*pair));
+        if (!pair)
+            return 0;
+        *pair = (struct page_pair){place->page->pairs, place->page, place->second,
+                                   ++engine->pairs | FRAME_PAIR};
+        engine->pair[engine->pairs] = pair;
+        place->page->pairs = pair;
+    }
+    return pair ? pair->number : 0;
+}
+
+/* In system mode. */
+static bool frame_add(struct engine *engine, struct block *block, unsigned offset)
+{
+    const struct code_place *place = engine->group_place;
+
+    if (offset + block->bytes > PAGE) {
+        block->frame = pair_of(engine, place, true);
+        return block->frame && page_add_block(engine, place->page, block) &&
+               page_add_block(engine, place->second, block);
+    }
+    block->next_on_page = place->page->first;
+    place->page->first = block_number(engine, block) + 1;
+    return true;
+}
+
+struct block *block_find_at(struct engine *engine, uint64_t pc, uint32_t set,
+                            const struct code_place *place)
+{
+    struct block *block = block_find(engine, pc, set, place->page->number);
+    uint32_t pair = !block && place->second ? pair_of(engine, place, false) : 0;
+
+    return pair ? block_find(engine, pc, set, pair) : block;
+}
+
+struct code_page *block_page(struct engine *engine, const struct mem_region *region,
+                             uint64_t offset, uint64_t address)
+{
+    struct code_page *page = page_find(engine, address);
+    struct code_page **chain = page_chain(engine, address);
+
+    if (page)
+        return page;
+    page = arena(engine, sizeof(*page));
+    if (!page)
+        return NULL;
+    *page = (struct code_page){.next = *chain,
+                               .address = address,
+                               .region = region,
+                               .offset = offset,
+                               .number = ++engine->frames};
+    __atomic_store_n(chain, page, __ATOMIC_RELEASE);
     return page;
 }
 
@@ -197,13 +285,20 @@ static void wait_no_more(struct engine *engine, uint32_t number)
     engine->site[before - 1].next = site->next;
 }
 
+/* The page that a block's jumps stay on; 0 in user mode. */
+static uint32_t own_frame(const struct engine *engine, const struct block *block)
+{
+    return block->frame & FRAME_PAIR ? engine->pair[block->frame & ~FRAME_PAIR]->first->number
+                                     : block->frame;
+}
+
 static bool may_link(const struct engine *engine, const struct site *site,
                      const struct block *block)
 {
     const struct block *from = &engine->block[site->block];
 
     return !from->dead && !block->dead && !site->linked && site->target == block->pc &&
-           from->set == block->set;
+           from->set == block->set && own_frame(engine, from) == block->frame;
 }
 
 /* The site does not wait. */
@@ -237,7 +332,8 @@ void block_link(struct vcpu *vcpu, uint32_t number, struct block *block)
 static void link_or_wait(struct engine *engine, uint32_t number)
 {
     struct site *site = &engine->site[number];
-    struct block *block = block_find(engine, site->target, engine->block[site->block].set);
+    const struct block *from = &engine->block[site->block];
+    struct block *block = block_find(engine, site->target, from->set, own_frame(engine, from));
     uint64_t *chain = &place_of(engine, site->target)->waiting;
 
     if (block) {
@@ -390,7 +486,7 @@ static bool translate(struct vcpu *vcpu, uint64_t pc, bool indirect, const struc
     ir_block_begin(ir, pc);
     ir->indirect_entry = indirect;
     ir->ends_at_stores = source->checked || engine->options.self_check;
-    ir->each_access = probes_each_access(engine, vcpu->set & ~SET_FLAGS);
+    ir->each_access = probes_each_access(engine, vcpu->set & SET_PROBES);
     ir->begun = vcpu->set & SET_BEGUN;
     return engine->guest->translate(engine->config.guest_config, ir, engine->source, size,
                                     vcpu->set & SET_FLAGS ? 1 : engine->options.block_limit) !=
@@ -425,6 +521,40 @@ static bool read_and_translate(struct vcpu *vcpu, uint64_t pc, bool indirect, st
     return true;
 }
 
+/* System mode: translates the block at pc, which lies on the group's page. False: the first
+ * instruction goes on behind the bytes that are known, or, within a group, on another page. */
+static bool translate_at(struct vcpu *vcpu, uint64_t pc, bool indirect)
+{
+    struct engine *engine = vcpu->engine;
+    const struct code_place *place = engine->group_place;
+    struct ir_block *ir = engine->ir;
+    bool first = engine->code->block_count == 0;
+    unsigned offset = (place->offset + (unsigned)(pc - engine->group_pc[0])) & (PAGE - 1);
+    unsigned size;
+
+    if (first)
+        offset = place->offset;
+    ir_block_begin(ir, pc);
+    soft_prepare(vcpu, ir);
+    ir->indirect_entry = indirect;
+    ir->page_room = size = PAGE - offset;
+    if (size > SOURCE_BYTES)
+        size = SOURCE_BYTES;
+    memcpy(engine->source, (const uint8_t *)(uintptr_t)place->page->address + offset, // NOLINT
+           size);
+    if (place->second && size + LONGEST_INSN <= SOURCE_BYTES) {
+        memcpy(engine->source + size, (const uint8_t *)(uintptr_t)place->second->address, // NOLINT
+               LONGEST_INSN);
+        size += LONGEST_INSN;
+    }
+    if (first && place->room < size && place->room < LONGEST_INSN)
+        size = place->room;
+    return engine->guest->translate(engine->config.guest_config, ir, engine->source, size,
+                                    vcpu->set & SET_FLAGS ? 1 : engine->options.block_limit) !=
+               IR_SHORT &&
+           (first || ir->bytes <= ir->page_room);
+}
+
 /* Puts the operations that the engine wants at the head of the block in front of all others. */
 static void plant_head(struct ir_block *ir, const struct ir_op *op, unsigned count)
 {
@@ -439,7 +569,7 @@ static void plant_head(struct ir_block *ir, const struct ir_op *op, unsigned cou
 static void plant(struct engine *engine, struct ir_block *ir, const struct source *source,
                   uint32_t set)
 {
-    unsigned kinds = probes_counted(engine, set & ~SET_FLAGS);
+    unsigned kinds = probes_counted(engine, set & SET_PROBES);
 
     if (ir->goes_on) /* its block has been counted */
         kinds &= ~(1u << COUNTED_BLOCK | 1u << COUNTED_TB);
@@ -448,11 +578,23 @@ static void plant(struct engine *engine, struct ir_block *ir, const struct sourc
         kinds |= 1u << COUNTED_INSTRUCTIONS;
     engine->group_counted[engine->code->block_count] = (uint8_t)kinds;
     engine->group_run[engine->code->block_count] = engine->probe_site_count;
-    probes_plant(engine, ir, set & ~SET_FLAGS);
+    if (!engine->group_place)
+        probes_plant(engine, ir, set & SET_PROBES);
     if (source->checked || engine->options.self_check) {
         ir->source = engine->source;
         plant_head(ir, &(struct ir_op){.op = IR_CHECK_CODE, .size = 8}, 1);
     }
+}
+
+/* System mode: whether pc lies on the page of the group that is being made. */
+static bool on_page(const struct engine *engine, uint64_t pc)
+{
+    return pc - (engine->group_pc[0] - engine->group_place->offset) < PAGE;
+}
+
+static uint32_t group_frame(const struct engine *engine)
+{
+    return engine->group_place ? engine->group_place->page->number : 0;
 }
 
 /* Whether the block at pc may be one of the group, which has `count` blocks already. */
@@ -461,12 +603,12 @@ static bool may_come_along(struct vcpu *vcpu, uint64_t pc, unsigned count, unsig
     struct engine *engine = vcpu->engine;
 
     if (count >= limit || !vcpu_chains(vcpu) || engine->options.one_instruction ||
-        block_find(engine, pc, vcpu->set))
+        block_find(engine, pc, vcpu->set, group_frame(engine)))
         return false;
     for (unsigned i = 0; i < count; i++)
         if (engine->group_pc[i] == pc)
             return false;
-    return page_how(engine, pc) & ENGINE_PAGE_EXEC;
+    return engine->group_place ? on_page(engine, pc) : page_how(engine, pc) & ENGINE_PAGE_EXEC;
 }
 
 /* Translates and emits the block at pc. False: there is nothing to execute there. */
@@ -479,12 +621,18 @@ static bool emit_block(struct vcpu *vcpu, uint64_t pc, bool indirect, unsigned l
     struct source source;
 
     *next = 0;
-    if (!source_at(engine, pc, &source)) {
-        fetch_fault(vcpu, pc);
-        return false;
+    if (engine->group_place) {
+        source = (struct source){0};
+        if (!translate_at(vcpu, pc, indirect))
+            return false;
+    } else {
+        if (!source_at(engine, pc, &source)) {
+            fetch_fault(vcpu, pc);
+            return false;
+        }
+        if (!read_and_translate(vcpu, pc, indirect, &source))
+            return false;
     }
-    if (!read_and_translate(vcpu, pc, indirect, &source))
-        return false;
     last = &ir->op[ir->op_count - 1];
     if (last->op == IR_JUMP)
         __builtin_prefetch(place_of(engine, last->imm), 1);
@@ -496,7 +644,7 @@ static bool emit_block(struct vcpu *vcpu, uint64_t pc, bool indirect, unsigned l
         log_ir(ir);
     last = &ir->op[ir->op_count - 1];
     engine->group_pc[engine->code->block_count] = pc;
-    if (last->op == IR_JUMP &&
+    if (last->op == IR_JUMP && !last->cond &&
         may_come_along(vcpu, last->imm, engine->code->block_count + 1, limit))
         *next = last->imm;
     ir->falls_through = *next != 0;
@@ -509,11 +657,14 @@ static bool emit_block(struct vcpu *vcpu, uint64_t pc, bool indirect, unsigned l
 }
 
 /* A block that the one before runs into, and which cannot be translated now: only a jump. */
-static void emit_landing(struct engine *engine, uint64_t pc)
+static void emit_landing(struct vcpu *vcpu, uint64_t pc)
 {
+    struct engine *engine = vcpu->engine;
     struct ir_block *ir = engine->ir;
 
     ir_block_begin(ir, pc);
+    if (engine->group_place)
+        soft_prepare(vcpu, ir);
     ir_append_jump(ir, pc);
     engine->group_counted[engine->code->block_count] = 0;
     engine->group_count_at[engine->code->block_count] = 0;
@@ -567,6 +718,7 @@ static bool record_block(struct engine *engine, unsigned index, uint32_t set,
         .counted = engine->group_counted[index],
         .count_at = engine->group_count_at[index],
         .run_first = engine->group_run[index],
+        .frame = group_frame(engine),
         .bytes = (uint16_t)shape->bytes,
         .insns = (uint8_t)shape->insn_count,
         .falls_into = shape->falls_into,
@@ -594,7 +746,7 @@ static void publish(struct engine *engine, struct block *block)
     uint64_t *chain = &place_of(engine, block->pc)->blocks;
     uint32_t mark = mark_of(block->pc, block->set);
 
-    engine->set_blocks[block->set & ~SET_FLAGS]++;
+    engine->set_blocks[block->set & SET_PROBES]++;
     block->next = (uint32_t)*chain;
     __atomic_store_n(chain, chain_add(*chain, block_number(engine, block) + 1, mark),
                      __ATOMIC_RELEASE);
@@ -633,7 +785,7 @@ static bool emit_chain(struct vcpu *vcpu, uint64_t pc, bool indirect, unsigned l
         if (s->landing && here == pc)
             return false;
         if (s->landing) {
-            emit_landing(engine, here);
+            emit_landing(vcpu, here);
             next = 0;
         }
         note_shape(engine->ir, s);
@@ -704,6 +856,11 @@ static void remember(struct vcpu *vcpu, struct block *block)
     struct engine *engine = vcpu->engine;
     uint64_t *place = &vcpu->jump_table[block->pc & ((1u << IR_JUMP_BITS) - 1)];
 
+    if (vcpu->soft) {
+        if (make_indirect_entry(engine, block))
+            soft_remember(vcpu, block->pc, engine->exec + block->indirect);
+        return;
+    }
     if (*place != engine->glue.empty)
         remember_second(vcpu, block);
     else if (make_indirect_entry(engine, block))
@@ -715,7 +872,11 @@ static bool record_known(struct vcpu *vcpu, struct block *block, bool eager)
 {
     struct engine *engine = vcpu->engine;
 
-    if (!pages_add(engine, block))
+    if (engine->group_place
+            ? !frame_add(engine, block,
+                         (unsigned)(engine->group_place->offset + block->pc - engine->group_pc[0]) &
+                             (PAGE - 1))
+            : !pages_add(engine, block))
         return false;
     engine->counts.made_blocks++;
     engine->counts.made_insns += block->insns;
@@ -770,7 +931,7 @@ enum block_made block_make(struct vcpu *vcpu, uint64_t pc, bool indirect, struct
     enum block_made result;
 
     pthread_mutex_lock(&engine->lock);
-    *made = block_find(engine, pc, vcpu->set);
+    *made = block_find(engine, pc, vcpu->set, 0);
     if (*made) { /* another thread was first */
         pthread_mutex_unlock(&engine->lock);
         return BLOCK_MADE;
@@ -785,6 +946,39 @@ enum block_made block_make(struct vcpu *vcpu, uint64_t pc, bool indirect, struct
         result = record_group(vcpu, shape, made);
     if (timed)
         engine->counts.translate_ns += now_ns() - began;
+    pthread_mutex_unlock(&engine->lock);
+    return result;
+}
+
+enum block_made block_make_at(struct vcpu *vcpu, uint64_t pc, const struct code_place *place,
+                              struct block **made)
+{
+    struct engine *engine = vcpu->engine;
+    static _Thread_local struct shape shape[IR_GROUP_BLOCKS];
+    enum block_made result;
+
+    pthread_mutex_lock(&engine->lock);
+    *made = NULL;
+    if (!place->page->watched || (place->second && !place->second->watched)) {
+        pthread_mutex_unlock(&engine->lock);
+        return BLOCK_AGAIN;
+    }
+    *made = block_find_at(engine, pc, vcpu->set, place);
+    if (*made) {
+        pthread_mutex_unlock(&engine->lock);
+        return BLOCK_MADE;
+    }
+    tables_ready(engine);
+    engine->group_place = place;
+    engine->group_pc[0] = pc;
+    result = tables_full(engine) ? BLOCK_FULL : emit_group(vcpu, pc, true, GROUP_LIMIT, shape);
+    if (result == BLOCK_FULL && !tables_full(engine)) /* not in one piece */
+        result = emit_group(vcpu, pc, true, 1, shape);
+    if (result == BLOCK_FULL && engine->block_count == 0)
+        bug("the block at %#lx does not fit into an empty code cache", (unsigned long)pc);
+    if (result == BLOCK_MADE)
+        result = record_group(vcpu, shape, made);
+    engine->group_place = NULL;
     pthread_mutex_unlock(&engine->lock);
     return result;
 }
@@ -810,7 +1004,7 @@ static void unpublish(struct engine *engine, const struct block *block)
             before = numbered(engine, before->next);
     if (!before)
         return;
-    engine->set_blocks[block->set & ~SET_FLAGS]--;
+    engine->set_blocks[block->set & SET_PROBES]--;
     if (before == block)
         __atomic_store_n(chain, chain_add(*chain, block->next, 0), __ATOMIC_RELEASE);
     else
@@ -821,6 +1015,11 @@ static void forget_indirect(struct engine *engine, const struct block *block)
 {
     unsigned index = block->pc & ((1u << IR_JUMP_BITS) - 1);
 
+    if (engine->config.space) {
+        for (struct vcpu *vcpu = engine->vcpus; block->indirect && vcpu; vcpu = vcpu->next)
+            soft_forget_entry(vcpu, index, engine->exec + block->indirect);
+        return;
+    }
     for (struct vcpu *vcpu = engine->vcpus; vcpu; vcpu = vcpu->next) {
         struct ir_second *second = &vcpu->second_table[engine->host->second(block->pc)];
 
@@ -863,7 +1062,7 @@ void block_kill(struct engine *engine, struct block *block)
 void blocks_kill_filtered(struct engine *engine)
 {
     for (uint32_t i = 0; i < engine->block_count; i++) {
-        uint32_t set = engine->block[i].set & ~SET_FLAGS;
+        uint32_t set = engine->block[i].set & SET_PROBES;
 
         if (engine->set_filtered[set] && set != engine->wanted_set)
             block_kill(engine, &engine->block[i]);
@@ -884,10 +1083,10 @@ void blocks_reset(struct engine *engine)
          chain++) {
         for (struct code_page *page = *chain; page; page = page->next)
             if (page->watched)
-                engine->config.memory.watch_stores(engine->config.memory.opaque, page->address,
-                                                   false);
+                watch(engine, page, false);
         *chain = NULL;
     }
+    engine->frames = engine->pairs = 0;
     probes_reset(engine);
     counts_reset(engine);
     table_clear(&engine->hash_table);
@@ -906,11 +1105,61 @@ static void page_kill(struct engine *engine, struct code_page *page)
     for (struct page_blocks *entry = page->blocks; entry; entry = entry->next)
         block_kill(engine, entry->block);
     if (page->watched)
-        engine->config.memory.watch_stores(engine->config.memory.opaque, page->address, false);
+        watch(engine, page, false);
     page->first = 0;
     page->blocks = NULL;
     page->watched = false;
     page->how = 0;
+}
+
+/* Whether the block has one of the bytes [from, to) of the page. */
+static bool lies_on(const struct engine *engine, const struct block *block,
+                    const struct code_page *page, unsigned from, unsigned to)
+{
+    uint64_t base = engine->context[(block->set & ~SET_FLAGS) >> SET_CONTEXT_SHIFT].base;
+    unsigned start = (unsigned)(block->pc + base) & (PAGE - 1), end = start + block->bytes;
+
+    if (block->frame & FRAME_PAIR) {
+        const struct page_pair *pair = engine->pair[block->frame & ~FRAME_PAIR];
+
+        if (pair->second == page && from < end - PAGE)
+            return true;
+        if (pair->first != page)
+            return false;
+    }
+    return start < to && from < end;
+}
+
+void block_written(struct engine *engine, struct code_page *page, unsigned offset, size_t size)
+{
+    unsigned to = size < PAGE - offset ? offset + (unsigned)size : PAGE;
+    uint32_t *first = &page->first;
+    struct page_blocks **entry = &page->blocks;
+
+    while (*first) {
+        struct block *block = numbered(engine, *first);
+
+        if (!block->dead && lies_on(engine, block, page, offset, to))
+            block_kill(engine, block);
+        if (block->dead)
+            *first = block->next_on_page;
+        else
+            first = &block->next_on_page;
+    }
+    while (*entry) {
+        struct block *block = (*entry)->block;
+
+        if (!block->dead && lies_on(engine, block, page, offset, to))
+            block_kill(engine, block);
+        if (block->dead)
+            *entry = (*entry)->next;
+        else
+            entry = &(*entry)->next;
+    }
+    if (!page->first && !page->blocks && page->watched) {
+        __atomic_store_n(&page->watched, false, __ATOMIC_SEQ_CST);
+        watch(engine, page, false);
+    }
 }
 
 void engine_invalidate(struct engine *engine, uint64_t start, uint64_t end)

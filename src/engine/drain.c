@@ -169,7 +169,7 @@ void drain_begin(struct vcpu *vcpu)
     vcpu->looked_set = vcpu->set + 1;
     /* A child of vfork() would have it in its own process, and take it along when it ends. */
     if (vcpu->pid != engine->drain.process ||
-        __atomic_load_n(&engine->set_mask[vcpu->set & ~SET_FLAGS], __ATOMIC_RELAXED) == 0 ||
+        __atomic_load_n(&engine->set_mask[vcpu->set & SET_PROBES], __ATOMIC_RELAXED) == 0 ||
         stream_use(vcpu) == STREAM_EVENTS)
         return;
     pthread_mutex_lock(&engine->lock);

@@ -32,6 +32,7 @@
 
 #include "engine/engine.h"
 #include "engine/probes.h"
+#include "memory/memory.h"
 
 enum {
     PAGE_BITS = 12,
@@ -49,6 +50,15 @@ enum { ENGINE_SPARE_VCPUS = 4 }; /* whose memory is kept for the next ones */
 enum {
     COUNT_SLOTS = 1 << 19,
     COUNT_AT = IR_SECOND_END, /* from the state block */
+};
+
+/* Behind that, in system mode: the jump tables of contexts, and the TLB of each view. */
+enum {
+    JUMP_TABLES = 4,
+    SOFT_TABLE = 8 << 16,
+    SYSTEM_AT = COUNT_AT + 8 * COUNT_SLOTS,
+    TLB_AT = SYSTEM_AT + JUMP_TABLES * SOFT_TABLE,
+    SYSTEM_END = TLB_AT + IR_VIEWS * 3 * SOFT_TABLE,
 };
 
 enum counted {
@@ -96,6 +106,9 @@ struct drain {
 /* The same, of one instruction alone that goes on where it was interrupted. */
 #define SET_BEGUN 0x40000000u
 #define SET_FLAGS (SET_STEP | SET_BEGUN)
+/* The number itself; and in system mode that of the context (system.c), which is 0 in user mode. */
+enum { SET_PROBES = PROBE_SETS_MAX - 1, SET_CONTEXT_SHIFT = 10, SET_CONTEXTS_MAX = 1 << 16 };
+_Static_assert(PROBE_SETS_MAX == 1 << SET_CONTEXT_SHIFT, "a mask");
 
 /* Blocks and sites are many, and each is looked at a few times: so they are small, lie in arrays in
  * the order of their code, and name each other by number. Addresses of code are offsets from
@@ -111,7 +124,8 @@ struct block {
     uint32_t base;      /* its group's code: offsets of points count from it */
     uint32_t table;     /* side table, in the arena: side_table.c */
     uint32_t incoming;  /* first site that is linked to it, +1 */
-    uint32_t set;       /* number of the probe set it was made for */
+    uint32_t set;       /* number of the probe set it was made for, and of its context */
+    uint32_t frame;     /* system mode: of the page of RAM it comes from, or of a pair of them */
     uint32_t run_first; /* site of its run of stream records */
     uint16_t bytes;
     uint8_t insns;
@@ -158,10 +172,22 @@ struct page_blocks {
     struct block *block;
 };
 
+/* Two pages of RAM that one instruction lies on. */
+struct page_pair {
+    struct page_pair *next;
+    struct code_page *first, *second;
+    uint32_t number; /* with FRAME_PAIR */
+};
+#define FRAME_PAIR 0x80000000u
+
 struct code_page {
     struct code_page *next;
-    uint64_t address;
-    uint32_t first; /* of the blocks that begin here, +1 */
+    uint64_t address;        /* the guest's; in system mode that of the RAM in this process */
+    struct page_pair *pairs; /* system mode, from here on: those that begin here */
+    const struct mem_region *region;
+    uint64_t offset; /* in the region */
+    uint32_t number; /* frame: from 1 on */
+    uint32_t first;  /* of the blocks that begin here, +1 */
     struct page_blocks *blocks;
     unsigned how; /* set of enum engine_page; 0: not known */
     bool watched;
@@ -208,6 +234,15 @@ struct engine {
     struct ir_block *ir;
     struct ir_code *code;
     uint64_t group_pc[IR_GROUP_BLOCKS];
+    const struct code_place *group_place; /* system mode: where the group's code is */
+    uint32_t frames, pairs;               /* system mode: the last numbers given */
+    struct page_pair **pair;              /* by number */
+    uint32_t pairs_max;
+    struct ir_context *context; /* system mode: by number */
+    uint32_t contexts, contexts_max;
+    struct mem_listener space_listener;
+    struct mem_code_listener code_listener;
+    const struct mem_region *heard;         /* the last region that the listener was given */
     uint64_t group_return[IR_GROUP_BLOCKS]; /* where its call will return to; 0: no call */
     uint8_t group_counted[IR_GROUP_BLOCKS];
     uint8_t group_count_at[IR_GROUP_BLOCKS];
@@ -274,8 +309,17 @@ struct vcpu {
     struct ir_access_at access[IR_ACCESSES_MAX];
     uint64_t access_value[IR_ACCESSES_MAX][4]; /* as read before it, as stored behind it */
     uint64_t random;                           /* for random_exits */
+    struct soft_cpu *soft;                     /* of system mode; NULL */
     struct vcpu_fault fault;
     struct engine_counts counts;
+};
+
+/* System mode: where the code at a pc is. */
+struct code_place {
+    struct code_page *page;   /* of its first byte */
+    struct code_page *second; /* the page behind, if it is known */
+    unsigned offset;          /* in the page */
+    unsigned room;            /* bytes that the code segment has from there on, if fewer than 16 */
 };
 
 /* --- cache.c --- */
@@ -335,16 +379,30 @@ static inline uint32_t block_number(const struct engine *engine, const struct bl
 }
 
 /* The live block at pc, or NULL. Without the lock. */
-struct block *block_find(struct engine *engine, uint64_t pc, uint32_t set);
+struct block *block_find(struct engine *engine, uint64_t pc, uint32_t set, uint32_t frame);
+/* The same in system mode. */
+struct block *block_find_at(struct engine *engine, uint64_t pc, uint32_t set,
+                            const struct code_place *place);
 
 enum block_made {
     BLOCK_MADE,
     BLOCK_FAULT, /* vcpu->fault says why pc cannot be executed */
     BLOCK_FULL,  /* the cache is full: flush, then try again */
+    BLOCK_AGAIN, /* system mode: the page was written to meanwhile */
 };
 
 /* Makes the block at pc, and perhaps some that follow. Takes the lock. */
 enum block_made block_make(struct vcpu *vcpu, uint64_t pc, bool indirect, struct block **made);
+/* The same in system mode. FAULT: the instruction goes on behind the bytes of the place. */
+enum block_made block_make_at(struct vcpu *vcpu, uint64_t pc, const struct code_place *place,
+                              struct block **made);
+/* System mode, lock held: the record of the page of RAM at this address in the process, made if
+ * need be. NULL: no memory for it. */
+struct code_page *block_page(struct engine *engine, const struct mem_region *region,
+                             uint64_t offset, uint64_t address);
+/* System mode, lock held: bytes of the page have changed. */
+void block_written(struct engine *engine, struct code_page *page, unsigned offset, size_t size);
+struct code_page *page_find(struct engine *engine, uint64_t address);
 
 /* Points the jump of a site to the block. Takes the lock; nothing happens if either has died. */
 void block_link(struct vcpu *vcpu, uint32_t site, struct block *block);
@@ -446,6 +504,31 @@ void log_blocks(struct engine *engine, const struct block *block, unsigned count
 void log_ir(const struct ir_block *ir);
 void log_entry(struct vcpu *vcpu, const struct block *block);
 void log_fault(struct vcpu *vcpu);
+
+/* --- run.c: what the loop of system mode shares --- */
+
+/* The block at pc is run, from its entry or from further on (`entry`, executed address). False: it
+ * was not, for somebody wants this thread to stop. */
+bool vcpu_enter(struct vcpu *vcpu, const struct block *block, uint64_t entry);
+void vcpu_look_begin(struct vcpu *vcpu);
+void vcpu_look_end(struct vcpu *vcpu);
+
+/* --- system.c, tlb.c: system mode --- */
+
+enum vcpu_event system_run(struct vcpu *vcpu);
+void system_new(struct engine *engine);
+void system_free(struct engine *engine);
+void soft_new(struct vcpu *vcpu);
+void soft_free(struct vcpu *vcpu);
+/* Nothing is wanted that keeps the thread from going in. */
+bool soft_settled(const struct vcpu *vcpu);
+/* What a block of the vCPU's context is made for. */
+void soft_prepare(const struct vcpu *vcpu, struct ir_block *ir);
+/* An entry of the jump table of its context; taken out of all tables. Lock held. */
+void soft_remember(struct vcpu *vcpu, uint64_t pc, uint64_t exec);
+void soft_forget_entry(struct vcpu *vcpu, unsigned index, uint64_t exec);
+/* All blocks are gone. Lock held. */
+void soft_forget(struct vcpu *vcpu);
 
 /* --- run.c, vcpu.c --- */
 

@@ -110,7 +110,7 @@ unsigned probes_counted(const struct engine *engine, uint32_t set)
 static bool in_use(const struct engine *engine, uint32_t set)
 {
     for (const struct vcpu *vcpu = engine->vcpus; vcpu; vcpu = vcpu->next)
-        if ((__atomic_load_n(&vcpu->set, __ATOMIC_RELAXED) & ~SET_FLAGS) == set)
+        if ((__atomic_load_n(&vcpu->set, __ATOMIC_RELAXED) & SET_PROBES) == set)
             return true;
     return false;
 }

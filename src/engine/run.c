@@ -63,12 +63,10 @@ static void come_out(struct vcpu *vcpu)
     }
 }
 
-/* The block at pc, or NULL. The search counts as being in translated code, so that no flush
- * overwrites what is looked at. */
-static struct block *find(struct vcpu *vcpu, uint64_t pc)
+/* A search counts as being in translated code, so that no flush overwrites what is looked at. */
+void vcpu_look_begin(struct vcpu *vcpu)
 {
     struct engine *engine = vcpu->engine;
-    struct block *block;
 
     __atomic_store_n(&vcpu->in_code, 1, __ATOMIC_SEQ_CST);
     while (__atomic_load_n(&engine->stop, __ATOMIC_SEQ_CST)) {
@@ -77,8 +75,21 @@ static struct block *find(struct vcpu *vcpu, uint64_t pc)
         __atomic_store_n(&vcpu->in_code, 1, __ATOMIC_SEQ_CST);
     }
     vcpu->generation = __atomic_load_n(&engine->generation, __ATOMIC_SEQ_CST);
-    block = block_find(engine, pc, vcpu->set);
+}
+
+void vcpu_look_end(struct vcpu *vcpu)
+{
     come_out(vcpu);
+}
+
+/* The block at pc, or NULL. */
+static struct block *find(struct vcpu *vcpu, uint64_t pc)
+{
+    struct block *block;
+
+    vcpu_look_begin(vcpu);
+    block = block_find(vcpu->engine, pc, vcpu->set, 0);
+    vcpu_look_end(vcpu);
     return block;
 }
 
@@ -138,7 +149,7 @@ static void note_site(struct vcpu *vcpu)
     vcpu->left_pc = side_pc(engine, block, site->insn);
     if (site->insn < block->insns)
         vcpu->left_next = side_pc(engine, block, site->insn + 1u);
-    if (site->cause == IR_EXIT_ACCESS) /* the block that executes it counts it */
+    if (site->cause == IR_EXIT_ACCESS && !vcpu->soft) /* the block that executes it counts it */
         counts_correct(vcpu, block, site->insn, false);
 }
 
@@ -154,7 +165,7 @@ static uint32_t wanted_set(struct vcpu *vcpu)
 
 /* Sets the entry, then looks whether somebody wants this thread to stop: see above. False: not now,
  * or the block is gone. */
-static bool set_out(struct vcpu *vcpu, const struct block *block, uint64_t *pc)
+static bool set_out(struct vcpu *vcpu, const struct block *block, uint64_t entry, uint64_t *pc)
 {
     struct engine *engine = vcpu->engine;
 
@@ -162,10 +173,12 @@ static bool set_out(struct vcpu *vcpu, const struct block *block, uint64_t *pc)
         __atomic_load_n(&engine->generation, __ATOMIC_SEQ_CST) != vcpu->generation)
         return false;
     *pc = block->pc; /* nobody flushes from here on */
-    engine->host->set_entry(vcpu->state, block_exec(engine, block));
+    engine->host->set_entry(vcpu->state, entry);
     return !__atomic_load_n(&engine->stop, __ATOMIC_SEQ_CST) &&
            !__atomic_load_n(&block->dead, __ATOMIC_RELAXED) &&
-           !__atomic_load_n(&vcpu->interrupt, __ATOMIC_SEQ_CST) && wanted_set(vcpu) == vcpu->set;
+           (vcpu->soft ? soft_settled(vcpu)
+                       : !__atomic_load_n(&vcpu->interrupt, __ATOMIC_SEQ_CST) &&
+                             wanted_set(vcpu) == vcpu->set);
 }
 
 /* Others look which sets are in use: at the number, whose flags are this thread's own affair. */
@@ -175,14 +188,13 @@ static void put_set(struct vcpu *vcpu, uint32_t set)
         __atomic_store_n(&vcpu->set, set, __ATOMIC_RELAXED);
 }
 
-/* Runs from the block. False: it did not. */
-static bool run_block(struct vcpu *vcpu, const struct block *block)
+bool vcpu_enter(struct vcpu *vcpu, const struct block *block, uint64_t entry)
 {
     struct engine *engine = vcpu->engine;
     uint64_t pc;
 
     __atomic_store_n(&vcpu->in_code, 1, __ATOMIC_SEQ_CST);
-    if (!set_out(vcpu, block, &pc)) {
+    if (!set_out(vcpu, block, entry, &pc)) {
         come_out(vcpu);
         wait_for_flush(engine);
         return false;
@@ -197,7 +209,8 @@ static bool run_block(struct vcpu *vcpu, const struct block *block)
         stream_flush(vcpu);
     note_site(vcpu);
     come_out(vcpu);
-    put_set(vcpu, vcpu->set & ~SET_BEGUN);
+    if (!vcpu->soft)
+        put_set(vcpu, vcpu->set & ~SET_BEGUN);
     vcpu->stepping = false;
     engine_filter_pc = vcpu->state->pc;
     engine_filter_space = engine->config.symbols;
@@ -406,6 +419,8 @@ enum vcpu_event vcpu_run(struct vcpu *vcpu)
 {
     struct arrival arrival = {0};
 
+    if (vcpu->soft)
+        return system_run(vcpu);
     for (;;) {
         struct block *block;
         enum next next;
@@ -430,7 +445,7 @@ enum vcpu_event vcpu_run(struct vcpu *vcpu)
         arrival = (struct arrival){0};
         if (log_item_on(LOG_EXEC) || log_item_on(LOG_CPU))
             log_entry(vcpu, block);
-        if (!run_block(vcpu, block))
+        if (!vcpu_enter(vcpu, block, block_exec(vcpu->engine, block)))
             continue;
         next = why_left(vcpu, &arrival);
         if (next == NEXT_BLOCK && (vcpu->set & SET_STEP) && has_executed(vcpu)) {

@@ -265,7 +265,7 @@ static void add_addresses(const struct engine *engine, const uint64_t *word, con
 enum stream_use stream_use(const struct vcpu *vcpu)
 {
     const struct engine *engine = vcpu->engine;
-    uint32_t set = vcpu->set & ~SET_FLAGS;
+    uint32_t set = vcpu->set & SET_PROBES;
     uint32_t mask = __atomic_load_n(&engine->set_mask[set], __ATOMIC_RELAXED) &
                     ~__atomic_load_n(&engine->set_counted[set], __ATOMIC_RELAXED);
 

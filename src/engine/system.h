@@ -17,9 +17,8 @@
 
 #include "engine/engine.h"
 
-/* Connects a new vCPU to its bus (struct cpu_bus for x86), of which the engine keeps a copy with
- * its own `flush` and `cached` (and whatever else it needs to stand between), and resets the CPU.
- * `bus` and what it leads to outlive the vCPU. */
+/* Connects a new vCPU to its bus (struct cpu_bus for x86), which outlives it, and resets the CPU.
+ * The engine's TLB hears of what the guest flushes by itself. */
 void vcpu_connect(struct vcpu *vcpu, const void *bus);
 
 /* The CPU record was changed from outside (a reset, a debugger): translations that the TLB caches

@@ -15,7 +15,7 @@
 #include "trace-engine.h"
 
 enum {
-    VCPU_BYTES = COUNT_AT + 8 * COUNT_SLOTS,
+    VCPU_BYTES = SYSTEM_AT, /* in user mode */
     HUGE_VCPUS = 8, /* so many have a huge page for their tables: indirect jumps use all of them */
 };
 
@@ -86,6 +86,8 @@ struct engine *engine_new(const struct engine_config *config, struct error *err)
         cache_free(engine);
         goto fail;
     }
+    if (config->space)
+        system_new(engine);
     return engine;
 fail:
     tables_free(engine);
@@ -98,6 +100,7 @@ fail:
 void engine_free(struct engine *engine)
 {
     drain_end(engine);
+    system_free(engine);
     while (engine->spares > 0)
         table_free(&engine->spare[--engine->spares]);
     probes_free(engine);
@@ -116,6 +119,10 @@ static void empty_jump_table(struct vcpu *vcpu)
 
 void vcpu_forget(struct vcpu *vcpu)
 {
+    if (vcpu->soft) {
+        soft_forget(vcpu);
+        return;
+    }
     empty_jump_table(vcpu);
     madvise(vcpu->second_table, IR_SECOND_END - IR_SECOND_AT, MADV_DONTNEED);
 }
@@ -136,6 +143,11 @@ static bool take_spare(struct engine *engine, struct table *memory, unsigned *ot
     return spare;
 }
 
+static size_t bytes_of(const struct engine *engine)
+{
+    return engine->config.space ? SYSTEM_END : VCPU_BYTES;
+}
+
 /* A vCPU's state block, and its tables behind it: all 0. The memory of one that is gone is taken
  * again, since the page faults of the tables are most of what a vCPU costs. */
 static bool memory_new(struct vcpu *vcpu, struct engine *engine)
@@ -145,9 +157,9 @@ static bool memory_new(struct vcpu *vcpu, struct engine *engine)
 
     if (take_spare(engine, memory, &others)) {
         memset(memory->at, 0, IR_STATE_SIZE);
-        madvise(memory->at + IR_SECOND_AT, VCPU_BYTES - IR_SECOND_AT, MADV_DONTNEED);
+        madvise(memory->at + IR_SECOND_AT, bytes_of(engine) - IR_SECOND_AT, MADV_DONTNEED);
     } else {
-        if (!table_new(memory, VCPU_BYTES))
+        if (!table_new(memory, bytes_of(engine)))
             return false;
         if (others < HUGE_VCPUS)
             madvise(memory->at, HUGE_PAGE, MADV_HUGEPAGE);
@@ -188,6 +200,8 @@ struct vcpu *vcpu_new(struct engine *engine, int number, struct error *err)
     engine->guest->reset(engine->config.guest_config, vcpu->state);
     vcpu->state->owner = vcpu;
     vcpu->set = probes_wanted(engine);
+    if (engine->config.space)
+        soft_new(vcpu);
     if (!stream_new(vcpu)) {
         error_set(err, "no memory for a CPU's stream buffer: %s", strerror(errno));
         memory_free(vcpu, engine);
@@ -230,6 +244,8 @@ void vcpu_free(struct vcpu *vcpu)
     if (vcpu_current() == vcpu)
         engine->host->bind(NULL, NULL);
     stream_free(vcpu);
+    if (vcpu->soft)
+        soft_free(vcpu);
     memory_free(vcpu, engine);
     free(vcpu);
 }

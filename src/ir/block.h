@@ -43,6 +43,24 @@ struct ir_op {
     uint64_t imm;
 };
 
+/* System mode: how translated code reaches memory. Offsets are from the state block.
+ *
+ * The soft TLB is three arrays of 2^16 words, indexed by the low bits of the page number of a
+ * linear address: -(page number) - 1 for pages that may be read and for those that may be written,
+ * else 0; and what is added to a linear address to make the host's. */
+struct ir_soft {
+    uint32_t read, write, addend;
+    uint32_t jump_table; /* of the context: 2^IR_JUMP_BITS code addresses */
+    uint64_t base; /* linear address of code: pc plus this, in as many bits as addresses have */
+    uint8_t code;  /* bytes of an address, by default: 2, 4, 8 */
+    uint8_t stack; /* bytes of the stack pointer */
+    uint8_t based; /* segments with a base, or limits to be asked: a set of 1 << number */
+    bool no_tlb;   /* every access is for C */
+    bool bounced;  /* the one instruction's memory operand is state.bounce */
+    bool stepped;  /* end with IR_EXIT_STEPPED behind the one instruction */
+};
+enum { IR_TLB_BITS = 16 };
+
 struct ir_insn {
     uint16_t offset; /* from the block's pc */
     uint8_t length;
@@ -69,6 +87,9 @@ struct ir_block {
     bool indirect_entry;   /* wanted: an entry for indirect jumps, in front */
     bool falls_through;    /* the last JUMP goes to the block that is emitted next */
     const uint8_t *source; /* the guest bytes, for CHECK_CODE */
+    struct ir_soft soft;   /* system mode */
+    unsigned page_room;    /* system mode: bytes from pc to the end of its page */
+    uint32_t mode;         /* system mode: the guest's own word of what its code depends on */
     struct ir_insn insn[IR_BLOCK_INSNS];
     struct ir_op op[IR_BLOCK_OPS];
     struct native_insn native[IR_BLOCK_INSNS * 4];

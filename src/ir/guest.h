@@ -47,6 +47,83 @@ enum ir_led {
     IR_LED_SURELY, /* there is more to tell by than the target */
 };
 
+/* --- system mode --- */
+
+enum ir_flush {
+    IR_FLUSH_ALL,    /* everything */
+    IR_FLUSH_LOCAL,  /* what is not global */
+    IR_FLUSH_PAGE,   /* one address */
+    IR_FLUSH_RIGHTS, /* nothing moved, but rights are decided anew */
+};
+
+/* What a guest's memory management is to the engine's TLB, and asks of it. */
+struct ir_tlb {
+    void *opaque;
+    void (*flush)(void *opaque, enum ir_flush what, uint64_t address);
+    /* The host address of a byte that the guest may access in its current mode, if the TLB knows;
+     * else NULL. */
+    uint8_t *(*cached)(void *opaque, uint64_t linear, bool write);
+};
+
+/* What translated code depends on. Two that are equal share code. */
+struct ir_context {
+    uint64_t base; /* of code: linear address minus pc */
+    uint32_t mode; /* the guest's own */
+    uint8_t view;  /* which rights of pages hold: 0 to IR_VIEWS - 1 */
+    bool single;   /* one instruction a block, and C looks behind it */
+};
+enum { IR_VIEWS = 3 };
+
+enum ir_right { IR_RIGHT_READ = 1, IR_RIGHT_WRITE = 2, IR_RIGHT_EXECUTE = 4 };
+
+/* Where a linear address leads. */
+struct ir_page {
+    uint64_t physical; /* of the byte */
+    uint64_t size;     /* of the page */
+    uint8_t rights;    /* enum ir_right, a set: what needs no other walk (A and D are set) */
+    bool global;
+};
+
+enum ir_event { IR_EVENT_NONE, IR_EVENT_TAKEN, IR_EVENT_WAIT };
+
+/* A slow access: what an instruction, whose operand C brings, does to memory. */
+struct ir_operand {
+    uint64_t linear;
+    uint16_t size; /* bytes, up to IR_BOUNCE_BYTES */
+    bool read, write;
+};
+
+struct ir_system {
+    /* Connects the record to its bus and to the TLB, and resets it. */
+    void (*connect)(const void *config, void *state, const void *bus, const struct ir_tlb *tlb,
+                    unsigned number);
+    void (*context)(const void *state, struct ir_context *context);
+    /* Fills in what the guest knows of the block: sizes, segments, whether accesses are for C. */
+    void (*soft)(const void *state, const struct ir_context *context, struct ir_block *block);
+    /* Walks for an access (enum ir_right, one); false: the exception has been delivered. */
+    bool (*walk)(void *state, uint64_t linear, enum ir_right access, struct ir_page *page);
+    /* The same without an effect. */
+    bool (*look)(void *state, uint64_t linear, struct ir_page *page);
+    /* The linear address of code at state.pc; false: it is outside the segment, and the exception
+     * has been delivered. `room`: bytes of the segment from there on, at most 16. */
+    bool (*code)(void *state, uint64_t *linear, unsigned *room);
+    /* Executes the instruction at state.pc in C, or delivers its exception. False: C does not, but
+     * has brought its operand to state.bounce, from byte (linear & 63) on, and temp[1] says where
+     * that is; it can be written too: translated code with soft.bounced goes on. */
+    bool (*execute)(const void *config, void *state, const uint8_t *bytes, size_t size,
+                    struct ir_operand *operand);
+    /* Puts the operand from state.bounce where it belongs. */
+    void (*take_away)(void *state, const struct ir_operand *operand);
+    /* The single instruction of a block has been executed. */
+    void (*stepped)(void *state);
+    /* An exception that the host raised in translated code: state.pc is the instruction. */
+    void (*raise)(void *state, unsigned vector, uint32_t error);
+    bool (*pending)(const void *state);
+    enum ir_event (*take_event)(void *state);
+    /* The fetch of the instruction at state.pc has not enough bytes: delivers what that raises. */
+    void (*fetch_fault)(void *state);
+};
+
 struct ir_guest {
     const char *name;
     size_t state_size;
@@ -84,6 +161,9 @@ struct ir_guest {
 
     /* True while the guest wants a debug trap behind every instruction (x86: TF). */
     bool (*single_step)(const void *state);
+
+    /* System mode; NULL in user mode. */
+    const struct ir_system *system;
 
     /* Adds the register dump of -d cpu; with `fpu` that of -d fpu too. */
     void (*print_state)(const void *state, bool fpu, struct strbuf *text);

@@ -82,6 +82,7 @@ struct ir_code {
     size_t size;    /* bytes written so far */
     bool full;      /* it did not fit: nothing of it may be used */
     uint32_t first_site;
+    uint32_t jump_table; /* system mode: of the group's context */
     unsigned block_count, site_count, point_count;
     struct ir_entry block[IR_GROUP_BLOCKS];
     struct ir_site site[IR_GROUP_SITES];

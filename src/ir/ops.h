@@ -78,6 +78,7 @@ enum ir_op_flag {
     _(KEEP_X87,      "keep_x87",       0, 0,  0)             /* FNSTENV to state.environment     */ \
     /* control */                                                                                  \
     _(JUMP,          "jump",           0, 0,  IR_ENDS | IR_LEAVES) /* to imm; reg: ir_jump_kind  */ \
+                                                             /* cond 1: to what may go away      */ \
     _(JUMP_IF,       "jump_if",        0, 0,  IR_LEAVES)     /* cond on the live flags: to imm;  */ \
                                                              /* the next reg operations are done */ \
                                                              /* only then, before it             */ \

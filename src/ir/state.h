@@ -50,9 +50,23 @@ enum ir_exit {
     IR_EXIT_INTERRUPT, /* somebody asked this vCPU to stop, at an instruction boundary */
     IR_EXIT_ACCESS,    /* the guest's accesses() tells what the instruction will do to memory */
     IR_EXIT_ACCESSED,  /* it has been executed */
-    IR_EXIT_STALE,     /* the source bytes of a self-checking block have changed; pc is its start */
+    IR_EXIT_MISS, /* the soft TLB does not know an address (state.miss) of the instruction; arg: its
+                     size in bytes, twice, and 1 for a write */
+    IR_EXIT_STEPPED, /* system mode: the block's one instruction has been executed, and C wants to
+                        look */
+    IR_EXIT_STALE,   /* the source bytes of a self-checking block have changed; pc is its start */
     IR_EXIT_COUNT,
 };
+
+/* A segment as translated code uses it in system mode, where it is not flat. An access of `size`
+ * bytes passes if offset + size - 1 is not above the limit of its kind; limits that are negative
+ * let nothing pass, and C finds out why. */
+struct ir_segment {
+    uint64_t base;
+    int64_t read_limit, write_limit;
+};
+
+enum { IR_STATE_SEGMENTS = 6, IR_BOUNCE_BYTES = 512 };
 
 struct ir_state {
     uint64_t reg[IR_STATE_REGISTERS]; /* the guest's general registers, in its own numbering */
@@ -77,8 +91,13 @@ struct ir_state {
 
     uint64_t *stream; /* next word of the stream buffer (engine/stream.c) */
 
+    struct ir_segment segment[IR_STATE_SEGMENTS]; /* of system mode */
+    uint64_t miss;                                /* linear address of an IR_EXIT_MISS */
+
     uint64_t host[IR_STATE_HOST_WORDS]; /* the host's own: stack pointer, bases, control words */
 
+    _Alignas(64) uint8_t bounce[IR_BOUNCE_BYTES + 64]; /* the memory operand, while C brings it and
+                                                     takes it away */
     _Alignas(64) uint8_t vector[IR_STATE_VECTOR_BYTES];
 };
 

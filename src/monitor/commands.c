@@ -2,6 +2,7 @@
  *
  * The commands that every monitor has: help, info, log, those of tracing. Their texts are QEMU's
  * where scripts may look at them. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,80 +21,135 @@ static void print_error(struct monitor_session *session, const struct error *err
 
 /* --- help, info, quit --- */
 
-static bool run_help(struct monitor_session *session, int argc, char **argv)
+/* As QEMU has it: two blanks where there are no arguments. */
+static void print_help(struct monitor_session *session, enum monitor_table table,
+                       const struct monitor_command *command)
 {
-    if (argc == 1) {
-        monitor_help(session, MONITOR_MAIN, "");
-        return true;
+    monitor_printf(session, "%s%s %s -- %s\n", table == MONITOR_INFO ? "info " : "", command->name,
+                   command->arguments ? command->arguments : "", command->help);
+}
+
+static void print_table(struct monitor_session *session, enum monitor_table table)
+{
+    size_t count;
+    const struct monitor_command **rows = monitor_rows(session->monitor, table, &count);
+
+    for (size_t i = 0; i < count; i++) {
+        print_help(session, table, rows[i]);
     }
-    const bool info = !strcmp(argv[1], "info");
-    const struct monitor_command *command;
-    if (info && argc == 2) {
-        monitor_help(session, MONITOR_INFO, "info ");
-        return true;
+    free(rows);
+}
+
+/* Those that begin so, where it is not the name of one. */
+static void print_named(struct monitor_session *session, enum monitor_table table, const char *name)
+{
+    bool many;
+    const struct monitor_command *command = monitor_find(session->monitor, table, name, &many);
+    size_t count;
+
+    if (command) {
+        print_help(session, table, command);
+        return;
     }
-    const enum monitor_table table = info ? MONITOR_INFO : MONITOR_MAIN;
-    const char *name = argv[argc - 1];
-    for (size_t i = 0; (command = monitor_row(monitor_of(session), table, i)); i++) {
-        if (!strncmp(command->name, name, strlen(name))) {
-            monitor_printf(session, "%s%s%s%s -- %s\n", info ? "info " : "", command->name,
-                           command->arguments ? " " : "",
-                           command->arguments ? command->arguments : "", command->help);
+    if (!many) {
+        monitor_printf(session, "unknown command: '%s%s'\n", table == MONITOR_INFO ? "info " : "",
+                       name);
+        return;
+    }
+    const struct monitor_command **rows = monitor_rows(session->monitor, table, &count);
+    for (size_t i = 0; i < count; i++) {
+        if (!strncmp(rows[i]->name, name, strlen(name))) {
+            print_help(session, table, rows[i]);
         }
     }
-    return true;
+    free(rows);
 }
 
-static bool run_info(struct monitor_session *session, int argc, char **argv)
+static void print_log_items(struct monitor_session *session)
 {
-    if (argc == 1) {
-        monitor_help(session, MONITOR_INFO, "info ");
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+
+    if (out) {
+        log_items_help(out);
+        fclose(out);
+        monitor_printf(session, "Log items (comma separated):\nnone            remove all logs\n%s",
+                       text);
+        monitor_printf(session, "trace:PATTERN   enable trace events\n");
+        free(text);
+    }
+}
+
+static bool run_help(struct monitor_session *session, const struct monitor_arguments *arguments)
+{
+    const char *name = arguments->value[0].given ? arguments->value[0].word : "";
+    const char *topic = arguments->value[1].given ? arguments->value[1].word : "";
+
+    if (!strcmp(name, "info") && *topic) {
+        print_named(session, MONITOR_INFO, topic);
+    } else if (!strcmp(name, "info")) {
+        print_table(session, MONITOR_INFO);
+    } else if (!strcmp(name, "log")) {
+        print_named(session, MONITOR_MAIN, name);
+        print_log_items(session);
+    } else if (*name) {
+        print_named(session, MONITOR_MAIN, name);
     } else {
-        monitor_run(session, MONITOR_INFO, "info ", argc - 1, argv + 1);
+        print_table(session, MONITOR_MAIN);
     }
     return true;
 }
 
-static bool run_quit(struct monitor_session *session, int argc, char **argv)
+static bool run_info(struct monitor_session *session, const struct monitor_arguments *arguments)
 {
-    (void)argc, (void)argv;
+    if (arguments->count) {
+        monitor_run(session, MONITOR_INFO, arguments->value[0].word);
+    } else {
+        print_table(session, MONITOR_INFO);
+    }
+    return true;
+}
+
+static bool run_quit(struct monitor_session *session, const struct monitor_arguments *arguments)
+{
+    (void)arguments;
     session->quit = true;
     return true;
 }
 
-static bool info_version(struct monitor_session *session, int argc, char **argv)
+static bool info_version(struct monitor_session *session, const struct monitor_arguments *arguments)
 {
-    (void)argc, (void)argv;
-    monitor_printf(session, "%s\n", monitor_of(session)->version);
+    (void)arguments;
+    monitor_printf(session, "%s\n", session->monitor->version);
     return true;
 }
 
 /* --- events --- */
 
-static bool info_events(struct monitor_session *session, int argc, char **argv)
+static bool info_events(struct monitor_session *session, const struct monitor_arguments *arguments)
 {
-    const char *pattern = argc > 1 ? argv[1] : "*";
+    const char *pattern = arguments->count ? arguments->value[0].word : "*";
+    bool any = false;
 
     for (unsigned i = trace_event_count(); i-- > 0;) { /* newest first, as QEMU has it */
         const struct trace_event *event = trace_event_at(i);
         if (glob_match(pattern, event->decl->name)) {
             monitor_printf(session, "%s : state %d\n", event->decl->name, event->on);
+            any = true;
         }
+    }
+    if (!any && !glob_is_pattern(pattern)) {
+        monitor_printf(session, "unknown event \"%s\"\n", pattern);
     }
     return true;
 }
 
-static bool run_event(struct monitor_session *session, int argc, char **argv)
+static bool run_event(struct monitor_session *session, const struct monitor_arguments *arguments)
 {
-    const bool on = !strcmp(argv[2], "on");
     struct error err;
 
-    (void)argc;
-    if (!on && strcmp(argv[2], "off") != 0) {
-        monitor_printf(session, "Expected 'on' or 'off'\n");
-        return false;
-    }
-    if (!trace_control_set(argv[1], on, &err)) {
+    if (!trace_control_set(arguments->value[0].word, arguments->value[1].on, &err)) {
         print_error(session, &err);
     }
     return true;
@@ -107,9 +163,9 @@ static void print_file(struct monitor_session *session)
     monitor_printf(session, "Trace file \"%s\" %s.\n", file ? file : "", on ? "on" : "off");
 }
 
-static bool run_file(struct monitor_session *session, int argc, char **argv)
+static bool run_file(struct monitor_session *session, const struct monitor_arguments *arguments)
 {
-    const char *word = argc > 1 ? argv[1] : NULL;
+    const char *word = arguments->count ? arguments->value[0].word : NULL;
     struct error err;
     bool ok = true;
 
@@ -122,7 +178,7 @@ static bool run_file(struct monitor_session *session, int argc, char **argv)
     } else if (!strcmp(word, "flush")) {
         trace_file_flush();
     } else if (!strcmp(word, "set")) {
-        ok = argc < 3 || trace_file_set(argv[2], &err);
+        ok = arguments->count < 2 || trace_file_set(arguments->value[1].word, &err);
     } else {
         monitor_printf(session, "unexpected argument \"%s\"\n", word);
         return false;
@@ -134,23 +190,23 @@ static bool run_file(struct monitor_session *session, int argc, char **argv)
 }
 
 /* A pattern with a condition, for the text log or the recording that is there. */
-static bool run_filter(struct monitor_session *session, int argc, char **argv)
+static bool run_filter(struct monitor_session *session, const struct monitor_arguments *arguments)
 {
-    const struct trace_rule_options options = {.filter = argv[2]};
+    const struct trace_rule_options options = {.filter = arguments->value[1].word};
     struct trace_match match = {0};
     struct error err;
 
-    (void)argc;
     trace_control_lock();
     struct trace_sink *sink = trace_sinks();
     while (sink && !(trace_sink_is_recording(sink) && trace_sink_is_on(sink))) {
         sink = sink->next;
     }
     trace_control_unlock();
-    if (!trace_rule_add(argv[1], sink ? sink : trace_log_sink(), &options, &match, &err)) {
+    if (!trace_rule_add(arguments->value[0].word, sink ? sink : trace_log_sink(), &options, &match,
+                        &err)) {
         print_error(session, &err);
     } else if (!match.events) {
-        monitor_printf(session, "pattern \"%s\" matches no event\n", argv[1]);
+        monitor_printf(session, "pattern \"%s\" matches no event\n", arguments->value[0].word);
     }
     return true;
 }
@@ -158,14 +214,13 @@ static bool run_filter(struct monitor_session *session, int argc, char **argv)
 /* --- the log --- */
 
 /* ITEM,... as -d has it; `none` switches all off. */
-static bool run_log(struct monitor_session *session, int argc, char **argv)
+static bool run_log(struct monitor_session *session, const struct monitor_arguments *arguments)
 {
     uint64_t mask = 0, one;
     struct error err;
     bool ok = true;
 
-    (void)argc;
-    for (const char *at = argv[1]; ok && *at;) {
+    for (const char *at = arguments->value[0].word; ok && *at;) {
         size_t len = strcspn(at, ",");
         char *item = mem_stringn(at, len);
         at += len + (at[len] == ',');
@@ -185,38 +240,79 @@ static bool run_log(struct monitor_session *session, int argc, char **argv)
     return ok;
 }
 
-static bool run_logfile(struct monitor_session *session, int argc, char **argv)
+static bool run_logfile(struct monitor_session *session, const struct monitor_arguments *arguments)
 {
     struct error err;
 
-    (void)argc;
-    if (!log_set_file(argv[1], &err)) {
+    if (!log_set_file(arguments->value[0].word, &err)) {
         print_error(session, &err);
     }
     return true;
+}
+
+/* --- what may be typed --- */
+
+static void offer_events(struct monitor_session *session, unsigned argument, const char *typed)
+{
+    (void)typed;
+    for (unsigned i = 0; argument == 0 && i < trace_event_count(); i++) {
+        monitor_offer(session, trace_event_at(i)->decl->name);
+    }
+}
+
+static void offer_file_words(struct monitor_session *session, unsigned argument, const char *typed)
+{
+    static const char *const words[] = {"on", "off", "flush", "set"};
+
+    (void)typed;
+    for (size_t i = 0; argument == 0 && i < sizeof words / sizeof words[0]; i++) {
+        monitor_offer(session, words[i]);
+    }
+}
+
+/* The item behind the last comma. */
+static void offer_log_items(struct monitor_session *session, unsigned argument, const char *typed)
+{
+#define NAME(item, name, help) name,
+    static const char *const names[] = {LOG_ITEMS(NAME) "none"};
+#undef NAME
+    const char *comma = strrchr(typed, ',');
+    int length = comma ? (int)(comma + 1 - typed) : 0;
+    uint64_t mask;
+
+    (void)argument;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (!strcmp(names[i], "none") || log_item_find(names[i], &mask, NULL)) {
+            char *word = mem_format("%.*s%s", length, typed, names[i]);
+            monitor_offer(session, word);
+            free(word);
+        }
+    }
 }
 
 /* --- tables --- */
 
 /* clang-format off */
 static const struct monitor_command own[] = {
-    {"help", "[command]", "show the help", 0, 2, run_help},
-    {"info", "[topic]", "show various information about the program's state", 0,
-     MONITOR_ARGUMENTS_MAX, run_info},
-    {"log", "item1[,...]", "activate logging of the specified items", 1, 1, run_log},
-    {"logfile", "filename", "output logs to 'filename'", 1, 1, run_logfile},
-    {"quit", NULL, "end the program", 0, 0, run_quit},
-    {"trace-event", "name on|off", "changes status of a specific trace event", 2, 2, run_event},
+    {"help|?", "[command]", "show the help", "s?s?", run_help, NULL},
+    {"info", "[subcommand]", "show various information about the system state", "S?", run_info, NULL},
+    {"log", "item1[,...]", "activate logging of the specified items", "s", run_log, offer_log_items},
+    {"logfile", "filename", "output logs to 'filename'", "F", run_logfile, NULL},
+    {"quit|q", NULL, "quit the emulator", NULL, run_quit, NULL},
+    {"trace-event", "name on|off", "changes status of a specific trace event", "sb", run_event,
+     offer_events},
     {"trace-file", "on|off|flush|set [arg]",
-     "open, close, or flush trace file, or set a new file name", 0, 2, run_file},
+     "open, close, or flush trace file, or set a new file name", "s?F?", run_file, offer_file_words},
     {"trace-filter", "name expression",
-     "switch events on where the expression holds (name: event name pattern)", 2, 2, run_filter},
+     "switch events on where the expression holds (name: event name pattern)", "sS", run_filter,
+     offer_events},
 };
 
 static const struct monitor_command own_info[] = {
     {"trace-events", "[name]",
-     "show available trace-events & their state (name: event name pattern)", 0, 1, info_events},
-    {"version", NULL, "show the version", 0, 0, info_version},
+     "show available trace-events & their state (name: event name pattern)", "s?", info_events,
+     offer_events},
+    {"version", NULL, "show the version", NULL, info_version, NULL},
 };
 /* clang-format on */
 

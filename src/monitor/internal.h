@@ -9,9 +9,8 @@
 #include "monitor/monitor.h"
 
 enum {
-    MONITOR_GROUPS_MAX = 8,     /* of rows in a table */
-    MONITOR_ARGUMENTS_MAX = 16, /* words of a line */
-    MONITOR_LINE_MAX = 4096,    /* bytes */
+    MONITOR_GROUPS_MAX = 8,   /* of rows in a table */
+    MONITOR_NESTING_MAX = 64, /* of an expression */
 };
 
 struct monitor_group {
@@ -23,6 +22,8 @@ struct monitor {
     const char *version;
     struct monitor_group group[MONITOR_TABLES][MONITOR_GROUPS_MAX];
     unsigned groups[MONITOR_TABLES];
+    monitor_register_fn *read_register;
+    void *opaque;
     int listener;
     char *path;
 };
@@ -31,22 +32,34 @@ struct monitor_session {
     struct monitor *monitor;
     struct strbuf answer;
     bool quit; /* the program shall end */
+    bool cut;  /* the answer has its full length */
+    unsigned cpu;
+    struct monitor_format format; /* the last one: what is not said again stays */
+    /* While something is completed. */
+    struct monitor_words *words;
+    const char *typed; /* of the word */
 };
 
-/* Row `i` of a table, in the order in which they were added; NULL behind the last. */
-const struct monitor_command *monitor_row(const struct monitor *monitor, enum monitor_table table,
-                                          size_t i);
+/* The commands of a table, sorted by name, those only that are seen; freed by the caller. */
+const struct monitor_command **monitor_rows(const struct monitor *monitor, enum monitor_table table,
+                                            size_t *count);
 
-/* Carries a line out; the answer is appended. */
-void monitor_execute(struct monitor_session *session, const char *line);
-
-/* Runs the command of a table that argv[0] names, in full or shortened. `where` is "" or "info ".
+/* The command that a name means: exactly, or the only one that begins so. NULL: none, or `*many`.
  */
-void monitor_run(struct monitor_session *session, enum monitor_table table, const char *where,
-                 int argc, char **argv);
+const struct monitor_command *monitor_find(const struct monitor *monitor, enum monitor_table table,
+                                           const char *name, bool *many);
 
-/* Prints the help lines of a table. */
-void monitor_help(struct monitor_session *session, enum monitor_table table, const char *where);
+/* Finds the command that a line of a table begins with, and runs it with the rest. */
+void monitor_run(struct monitor_session *session, enum monitor_table table, const char *line);
+
+/* The value of the expression that *text begins with; *text is moved behind it and the blanks that
+ * follow. `more`: there are arguments behind it, so a `/` that begins a path ends it. */
+bool monitor_evaluate(struct monitor_session *session, const char **text, bool more,
+                      uint64_t *value, struct error *err);
+
+/* Blanks of a line. */
+const char *monitor_skip(const char *text);
+bool monitor_is_blank(char c);
 
 /* commands.c: what every monitor has. */
 void monitor_add_own(struct monitor *monitor);

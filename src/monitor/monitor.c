@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Lines: into words, to a command, and what is said when that does not work. */
-#include "monitor/internal.h"
+ * Monitors and sessions, and the tables: finding a command by its name. */
+#include "monitor/monitor.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -9,6 +9,9 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "monitor/internal.h"
+
+const char monitor_prompt[] = "(qemu) ";
 
 struct monitor *monitor_new(const char *version)
 {
@@ -20,6 +23,11 @@ struct monitor *monitor_new(const char *version)
     return monitor;
 }
 
+void monitor_free(struct monitor *monitor)
+{
+    free(monitor);
+}
+
 void monitor_add(struct monitor *monitor, enum monitor_table table,
                  const struct monitor_command *commands, size_t count)
 {
@@ -29,17 +37,39 @@ void monitor_add(struct monitor *monitor, enum monitor_table table,
     monitor->group[table][monitor->groups[table]++] = (struct monitor_group){commands, count};
 }
 
-const struct monitor_command *monitor_row(const struct monitor *monitor, enum monitor_table table,
-                                          size_t i)
+void monitor_set_registers(struct monitor *monitor, monitor_register_fn *read)
 {
-    for (unsigned g = 0; g < monitor->groups[table]; g++) {
-        const struct monitor_group *group = &monitor->group[table][g];
-        if (i < group->count) {
-            return &group->commands[i];
-        }
-        i -= group->count;
+    monitor->read_register = read;
+}
+
+void monitor_set_opaque(struct monitor *monitor, void *opaque)
+{
+    monitor->opaque = opaque;
+}
+
+void *monitor_opaque(const struct monitor_session *session)
+{
+    return session->monitor->opaque;
+}
+
+/* --- sessions --- */
+
+struct monitor_session *monitor_session_new(struct monitor *monitor)
+{
+    struct monitor_session *session = mem_alloc(sizeof *session);
+
+    session->monitor = monitor;
+    session->format = (struct monitor_format){1, 'x', 4};
+    strbuf_init(&session->answer);
+    return session;
+}
+
+void monitor_session_free(struct monitor_session *session)
+{
+    if (session) {
+        strbuf_free(&session->answer);
+        free(session);
     }
-    return NULL;
 }
 
 struct monitor *monitor_of(struct monitor_session *session)
@@ -47,11 +77,40 @@ struct monitor *monitor_of(struct monitor_session *session)
     return session->monitor;
 }
 
+unsigned *monitor_cpu(struct monitor_session *session)
+{
+    return &session->cpu;
+}
+
+struct strbuf *monitor_answer(struct monitor_session *session)
+{
+    return &session->answer;
+}
+
+bool monitor_has_quit(const struct monitor_session *session)
+{
+    return session->quit;
+}
+
+void monitor_greet(struct monitor_session *session)
+{
+    monitor_printf(session, "%s monitor - type 'help' for more information\n",
+                   session->monitor->version);
+}
+
+bool monitor_is_full(const struct monitor_session *session)
+{
+    return session->answer.len >= MONITOR_ANSWER_MAX;
+}
+
 void monitor_printf(struct monitor_session *session, const char *format, ...)
 {
     va_list ap;
     char *text = NULL;
 
+    if (session->cut) {
+        return;
+    }
     va_start(ap, format);
     int len = vasprintf(&text, format, ap);
     va_end(ap);
@@ -59,139 +118,107 @@ void monitor_printf(struct monitor_session *session, const char *format, ...)
         strbuf_add(&session->answer, text, (size_t)len);
         free(text);
     }
+    if (monitor_is_full(session)) {
+        session->cut = true;
+        strbuf_printf(&session->answer, "\nthe answer is cut here, behind %d MiB\n",
+                      MONITOR_ANSWER_MAX >> 20);
+    }
 }
 
-/* --- help --- */
+/* --- tables --- */
 
-static void help_line(struct monitor_session *session, const char *where,
+/* Whether `name` of `length` bytes is one of those of a command; `begins`: or the first of them
+ * begins so. */
+static bool is_named(const struct monitor_command *command, const char *name, size_t length)
+{
+    for (const char *at = command->name;; at++) {
+        size_t one = strcspn(at, "|");
+        if (one == length && !strncmp(at, name, length)) {
+            return true;
+        }
+        at += one;
+        if (!*at) {
+            return false;
+        }
+    }
+}
+
+static bool begins(const struct monitor_command *command, const char *name)
+{
+    return !strncmp(command->name, name, strlen(name));
+}
+
+/* By its first name. */
+static int by_name(const void *a, const void *b)
+{
+    const struct monitor_command *one = *(const struct monitor_command *const *)a;
+    const struct monitor_command *two = *(const struct monitor_command *const *)b;
+
+    size_t length = strcspn(one->name, "|"), other = strcspn(two->name, "|");
+    int order = strncmp(one->name, two->name, length < other ? length : other);
+
+    return order ? order : (length > other) - (length < other);
+}
+
+/* Whether a command of a later group has the same first name. */
+static bool is_hidden(const struct monitor *monitor, enum monitor_table table, unsigned group,
                       const struct monitor_command *command)
 {
-    monitor_printf(session, "%s%s%s%s -- %s\n", where, command->name, command->arguments ? " " : "",
-                   command->arguments ? command->arguments : "", command->help);
-}
+    size_t length = strcspn(command->name, "|");
 
-void monitor_help(struct monitor_session *session, enum monitor_table table, const char *where)
-{
-    const struct monitor_command *command;
-
-    for (size_t i = 0; (command = monitor_row(session->monitor, table, i)); i++) {
-        help_line(session, where, command);
+    for (unsigned g = group + 1; g < monitor->groups[table]; g++) {
+        for (size_t i = 0; i < monitor->group[table][g].count; i++) {
+            if (is_named(&monitor->group[table][g].commands[i], command->name, length)) {
+                return true;
+            }
+        }
     }
+    return false;
 }
 
-/* --- finding a command --- */
-
-/* The command that a name means: exactly, or the only one that begins so. `*many`: several do. */
-static const struct monitor_command *find(const struct monitor *monitor, enum monitor_table table,
-                                          const char *name, bool *many)
+const struct monitor_command **monitor_rows(const struct monitor *monitor, enum monitor_table table,
+                                            size_t *count)
 {
-    const struct monitor_command *command, *found = NULL;
-    const size_t len = strlen(name);
+    const struct monitor_command **rows;
+    size_t most = 0;
+
+    for (unsigned g = 0; g < monitor->groups[table]; g++) {
+        most += monitor->group[table][g].count;
+    }
+    rows = mem_alloc((most + 1) * sizeof *rows);
+    *count = 0;
+    for (unsigned g = 0; g < monitor->groups[table]; g++) {
+        for (size_t i = 0; i < monitor->group[table][g].count; i++) {
+            const struct monitor_command *command = &monitor->group[table][g].commands[i];
+            if (!is_hidden(monitor, table, g, command)) {
+                rows[(*count)++] = command;
+            }
+        }
+    }
+    qsort(rows, *count, sizeof *rows, by_name);
+    return rows;
+}
+
+const struct monitor_command *monitor_find(const struct monitor *monitor, enum monitor_table table,
+                                           const char *name, bool *many)
+{
+    const struct monitor_command *found = NULL, *exact = NULL;
+    size_t count;
+    const struct monitor_command **rows = monitor_rows(monitor, table, &count);
 
     *many = false;
-    for (size_t i = 0; (command = monitor_row(monitor, table, i)); i++) {
-        if (!strcmp(command->name, name)) {
-            *many = false;
-            return command;
-        }
-        if (!strncmp(command->name, name, len)) {
+    for (size_t i = 0; i < count; i++) {
+        if (is_named(rows[i], name, strlen(name))) {
+            exact = rows[i];
+        } else if (begins(rows[i], name)) {
             *many = found != NULL;
-            found = found ? found : command;
+            found = rows[i];
         }
+    }
+    free(rows);
+    if (exact) {
+        *many = false;
+        return exact;
     }
     return *many ? NULL : found;
-}
-
-static void list_matches(struct monitor_session *session, enum monitor_table table,
-                         const char *name)
-{
-    const struct monitor_command *command;
-
-    for (size_t i = 0; (command = monitor_row(session->monitor, table, i)); i++) {
-        if (!strncmp(command->name, name, strlen(name))) {
-            monitor_printf(session, " %s", command->name);
-        }
-    }
-    monitor_printf(session, "\n");
-}
-
-static void point_to_help(struct monitor_session *session, const char *where,
-                          const struct monitor_command *command)
-{
-    monitor_printf(session, "Try \"help %s%s\" for more information\n", where, command->name);
-}
-
-void monitor_run(struct monitor_session *session, enum monitor_table table, const char *where,
-                 int argc, char **argv)
-{
-    bool many;
-    const struct monitor_command *command = find(session->monitor, table, argv[0], &many);
-
-    if (many) {
-        monitor_printf(session, "ambiguous command: '%s%s' could be", where, argv[0]);
-        list_matches(session, table, argv[0]);
-        return;
-    }
-    if (!command) {
-        monitor_printf(session, "unknown command: '%s%s'\n", where, argv[0]);
-        return;
-    }
-    const unsigned given = (unsigned)argc - 1;
-    argv[0] = (char *)command->name; // NOLINT: commands only read it
-    if (given < command->min || given > command->max) {
-        monitor_printf(session, "%s%s: %s\n", where, command->name,
-                       given < command->min ? "string expected"
-                                            : "extraneous characters at the "
-                                              "end of line");
-        point_to_help(session, where, command);
-    } else if (!command->run(session, argc, argv)) {
-        point_to_help(session, where, command);
-    }
-}
-
-/* --- lines --- */
-
-/* Splits at blanks; "..." keeps them, with \" and \\ inside. The words go into `room`. */
-static int split(const char *line, char *room, char **word, bool *open)
-{
-    int count = 0;
-
-    *open = false;
-    for (;;) {
-        line += strspn(line, " \t\r\n");
-        if (!*line || count == MONITOR_ARGUMENTS_MAX) {
-            return *line ? -1 : count;
-        }
-        const bool quoted = *line == '"';
-        line += quoted;
-        word[count++] = room;
-        while (*line && (quoted ? *line != '"' : !strchr(" \t\r\n", *line))) {
-            line += quoted && *line == '\\' && (line[1] == '"' || line[1] == '\\');
-            *room++ = *line++;
-        }
-        *room++ = 0;
-        *open = quoted && *line != '"';
-        line += quoted && *line == '"';
-    }
-}
-
-void monitor_execute(struct monitor_session *session, const char *line)
-{
-    char room[MONITOR_LINE_MAX + MONITOR_ARGUMENTS_MAX + 1];
-    char *word[MONITOR_ARGUMENTS_MAX + 1];
-    bool open;
-
-    if (strlen(line) > MONITOR_LINE_MAX) {
-        monitor_printf(session, "the line has more than %d bytes\n", MONITOR_LINE_MAX);
-        return;
-    }
-    int count = split(line, room, word, &open);
-    if (count < 0) {
-        monitor_printf(session, "the line has more than %d words\n", MONITOR_ARGUMENTS_MAX);
-    } else if (open) {
-        monitor_printf(session, "a string is not ended by '\"'\n");
-    } else if (count > 0) {
-        word[count] = NULL;
-        monitor_run(session, MONITOR_MAIN, "", count, word);
-    }
 }

@@ -16,8 +16,6 @@
 #include "base/memory.h"
 #include "monitor/internal.h"
 
-static const char prompt[] = "(qemu) ";
-
 static bool send_all(int fd, const char *text, size_t len)
 {
     while (len) {
@@ -31,47 +29,60 @@ static bool send_all(int fd, const char *text, size_t len)
     return true;
 }
 
+/* Sends the answer there is, and the prompt. */
+static bool send_answer(struct monitor_session *session, int fd)
+{
+    struct strbuf *answer = monitor_answer(session);
+
+    strbuf_puts(answer, session->quit ? "" : monitor_prompt);
+    bool sent = send_all(fd, answer->data, answer->len);
+    strbuf_clear(answer);
+    return sent;
+}
+
+/* Carries out the lines that are whole, and keeps the rest; false: the client is gone, or has said
+ * `quit`. */
+static bool take_lines(struct monitor_session *session, int fd, char *line, size_t *len)
+{
+    char *end;
+
+    while ((end = memchr(line, '\n', *len))) {
+        *end = 0;
+        size_t used = (size_t)(end + 1 - line);
+        monitor_execute(session, line);
+        if (!send_answer(session, fd) || session->quit) {
+            return false;
+        }
+        memmove(line, line + used, *len - used + 1);
+        *len -= used;
+    }
+    return true;
+}
+
 /* True: the client went away. False: it said `quit`. */
 static bool serve(struct monitor *monitor, int fd)
 {
+    struct monitor_session *session = monitor_session_new(monitor);
     char line[MONITOR_LINE_MAX + 2];
     size_t len = 0;
 
-    char *greeting =
-        mem_format("%s monitor - type 'help' for more information\n%s", monitor->version, prompt);
-    bool go_on = send_all(fd, greeting, strlen(greeting));
-    free(greeting);
-    while (go_on) {
+    monitor_greet(session);
+    bool go_on = send_answer(session, fd);
+    while (go_on && len < sizeof line - 1) { /* else a line without end */
         ssize_t n = read(fd, line + len, sizeof line - 1 - len);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
         if (n <= 0) {
-            if (n < 0 && errno == EINTR) {
-                continue;
-            }
-            return true;
+            break;
         }
         len += (size_t)n;
         line[len] = 0;
-        char *end;
-        while (go_on && (end = memchr(line, '\n', len))) {
-            *end = 0;
-            size_t used = (size_t)(end + 1 - line);
-            struct monitor_session session = {.monitor = monitor};
-            strbuf_init(&session.answer);
-            monitor_execute(&session, line);
-            strbuf_puts(&session.answer, session.quit ? "" : prompt);
-            go_on = send_all(fd, session.answer.data, session.answer.len);
-            strbuf_free(&session.answer);
-            if (session.quit) {
-                return false;
-            }
-            memmove(line, line + used, len - used + 1);
-            len -= used;
-        }
-        if (len == sizeof line - 1) { /* a line without end */
-            return true;
-        }
+        go_on = take_lines(session, fd, line, &len);
     }
-    return true;
+    bool quit = session->quit;
+    monitor_session_free(session);
+    return !quit;
 }
 
 static void *thread(void *opaque)

@@ -88,7 +88,8 @@ void user_thread_loop(struct user_thread *thread)
         switch (vcpu_run(thread->vcpu)) {
         case VCPU_SYSCALL: user_syscall(thread); break;
         case VCPU_FAULT: fault(thread); break;
-        case VCPU_INTERRUPTED: break;
+        case VCPU_INTERRUPTED:
+        case VCPU_WAITS: break;
         }
     }
 }

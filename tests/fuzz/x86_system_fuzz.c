@@ -111,7 +111,7 @@ static void bus_flush(void *opaque, enum cpu_flush what, uint64_t address, uint1
     (void)pcid;
 }
 
-static void bus_shutdown(void *opaque)
+static void bus_nothing(void *opaque)
 {
     (void)opaque;
 }
@@ -129,7 +129,8 @@ static const struct cpu_bus bus = {
     .acknowledge = bus_acknowledge,
     .tsc = bus_tsc,
     .flush = bus_flush,
-    .shutdown = bus_shutdown,
+    .shutdown = bus_nothing,
+    .float_error = bus_nothing,
 };
 
 /* --- the record */
@@ -219,6 +220,23 @@ static void take_segments(struct input *input)
     system->idt.limit = (uint16_t)take(input, 2);
 }
 
+/* For those who move under a mask: the first registers repeat 8 bytes. */
+static void take_vectors(struct input *input)
+{
+    uint8_t *image = all.cpu.state.vector;
+    uint64_t value[4];
+
+    for (unsigned i = 0; i < 4; i++) {
+        for (unsigned k = 0; k < 4; k++)
+            value[k] = k ? value[0] : take(input, 8);
+        x86_xstate_set_ymm(image, i, (const uint8_t *)value);
+        x86_xstate_set_st(image, i, (const uint8_t *)value);
+    }
+    x86_xstate_set_word(image, X86_XSTATE_FSW, (uint16_t)take(input, 2));
+    x86_xstate_set_word(image, X86_XSTATE_FCW, (uint16_t)take(input, 2));
+    x86_xstate_settle_x87(image);
+}
+
 static void take_record(struct input *input)
 {
     x86_system_reset(&all.cpu, &all.model, &bus, 0);
@@ -232,6 +250,7 @@ static void take_record(struct input *input)
     all.cpu.system.pkru = (uint32_t)take(input, 4);
     all.cpu.system.msr.star = take(input, 8);
     all.cpu.system.msr.sysenter_cs = take(input, 2);
+    take_vectors(input);
     all.cpu.xcr0 = 1 | (take(input, 1) & 1 ? 6 : 2);
     x86_update_mode(&all.cpu);
 }
@@ -245,11 +264,10 @@ static void forget(struct x86_cpu *cpu)
     cpu->system.mode = 0;
 }
 
-/* String instructions do elements before a fault. */
+/* Repeated string instructions and gathers do elements before a fault. */
 static bool may_change(const struct x86_insn *insn)
 {
-    return insn->native.map == NATIVE_MAP_ONE && insn->native.opcode >= 0x6c &&
-           insn->native.opcode <= 0x6f;
+    return insn->native.attributes & (NATIVE_REP | NATIVE_VSIB);
 }
 
 static void check_cpu(void)

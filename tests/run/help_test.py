@@ -81,7 +81,7 @@ class Help(unittest.TestCase):
         self.assertEqual(known - set(told), {"unimp", "jit-stats"})
 
     def test_engine_words(self):
-        text = source("src", "cmd", "vitrine-user", "options.c")
+        text = source("src", "engine", "words.c")
         table = re.search(r"engine_words\[\] = \{(.*?)\n\};", text, re.S)[1]
         known = set(re.findall(r'\{"([a-z-]+)", offsetof', table)) | {"cache", "block"}
         self.assertIn("no-chain", known)

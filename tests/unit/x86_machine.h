@@ -110,7 +110,7 @@ uint64_t *page_entry(struct machine *m, uint64_t linear);
 void paging_on(struct machine *m, bool pae);
 
 /* Executes the bytes at CS:RIP; -1, or the vector of the fault, which is in m->fault. Fails the
- * test if a fault has changed something. */
+ * test if a fault has changed something, but for instructions that do a part before it. */
 int run(struct machine *m, const void *bytes, size_t size);
 #define RUN(m, ...) run((m), (const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
 

@@ -68,19 +68,19 @@ static void log_stats(void)
     free(text);
 }
 
-static bool info_jit(struct monitor_session *session, int argc, char **argv)
+static bool info_jit(struct monitor_session *session, const struct monitor_arguments *arguments)
 {
     char *text = engine_text();
 
-    (void)argc, (void)argv;
+    (void)arguments;
     monitor_printf(session, "%s", text ? text : "");
     free(text);
     return true;
 }
 
-static bool info_status(struct monitor_session *session, int argc, char **argv)
+static bool info_status(struct monitor_session *session, const struct monitor_arguments *arguments)
 {
-    (void)argc, (void)argv;
+    (void)arguments;
     monitor_printf(session, "VM status: running\n");
     return true;
 }

@@ -10,19 +10,16 @@
 #include <sys/auxv.h>
 #include <unistd.h>
 
-#include "base/guess.h"
 #include "base/logitems.h"
 #include "base/memory.h"
 #include "base/option.h"
 #include "base/strbuf.h"
+#include "base/usage.h"
+#include "engine/words.h"
 #include "guest/x86/cpuid.h"
 
 #define STACK_MIN UINT64_C(65536)
 #define STACK_MAX (UINT64_C(4) << 30)
-#define CACHE_MIN UINT64_C(65536)
-#define CACHE_MAX (UINT64_C(1) << 30)
-
-enum { BLOCK_MAX = 64 };
 
 /* --- environment of the guest --- */
 
@@ -339,66 +336,9 @@ static bool refuse_plugin(struct options *o, const char *value, struct error *er
     return error_set(err, "-plugin: plugins are not there yet");
 }
 
-/* --- -engine --- */
-
-static const struct {
-    const char *name;
-    size_t place; /* a bool in struct engine_options */
-} engine_words[] = {
-    {"one-insn", offsetof(struct engine_options, one_instruction)},
-    {"no-chain", offsetof(struct engine_options, no_chain)},
-    {"no-liveness", offsetof(struct engine_options, no_liveness)},
-    {"count", offsetof(struct engine_options, count)},
-    {"self-check", offsetof(struct engine_options, self_check)},
-    {"random-exits", offsetof(struct engine_options, random_exits)},
-};
-
-enum { ENGINE_WORDS = sizeof engine_words / sizeof engine_words[0] };
-
-static bool engine_pair(struct engine_options *engine, const struct option_pair *pair,
-                        struct error *err)
-{
-    uint64_t number;
-
-    if (!strcmp(pair->key, "cache")) {
-        if (!option_size("cache", pair->value, CACHE_MIN, CACHE_MAX, &number, err)) {
-            return false;
-        }
-        engine->cache_size = number;
-        return true;
-    }
-    if (!strcmp(pair->key, "block")) {
-        if (!option_number("block", pair->value, 1, BLOCK_MAX, &number, err)) {
-            return false;
-        }
-        engine->block_limit = (unsigned)number;
-        return true;
-    }
-    for (unsigned i = 0; i < ENGINE_WORDS; i++) {
-        if (!strcmp(pair->key, engine_words[i].name)) {
-            bool *flag = (bool *)((char *)engine + engine_words[i].place);
-            *flag = true;
-            return !pair->value || option_bool(pair->key, pair->value, flag, err);
-        }
-    }
-    return error_set(err,
-                     "there is no word '%s'; there are one-insn, no-chain, no-liveness, count, "
-                     "self-check, random-exits, cache=SIZE, block=N",
-                     pair->key);
-}
-
 static bool take_engine(struct options *o, const char *value, struct error *err)
 {
-    struct option_list list;
-    bool ok = option_list_parse(&list, value, NULL, err);
-
-    if (ok) {
-        for (size_t i = 0; ok && i < list.count; i++) {
-            ok = engine_pair(&o->user.engine, &list.pair[i], err);
-        }
-        option_list_free(&list);
-    }
-    return ok || error_prefix(err, "-engine: ");
+    return engine_options_words(&o->user.engine, value, err) || error_prefix(err, "-engine: ");
 }
 
 /* --- the table --- */
@@ -454,9 +394,7 @@ static const struct row {
      "names and code for perf inject --jit: writes jit-PID.dump"},
     {"-monitor", NULL, "unix:PATH", NULL, false, take_monitor,
      "commands while the program runs, at this socket"},
-    {"-engine", NULL, "WORD[,...]", NULL, true, take_engine,
-     "switches of the translator: one-insn, no-chain, no-liveness, count, self-check, "
-     "random-exits, cache=SIZE, block=N"},
+    {"-engine", NULL, "WORD[,...]", NULL, true, take_engine, ENGINE_WORDS_HELP},
     {"-child", NULL, NULL, NULL, false, take_child,
      "one vitrine-user says so to another: text is appended to the file of -D, and the process id "
      "to the name of a recording"},
@@ -466,28 +404,7 @@ static const struct row {
 };
 /* clang-format on */
 
-enum { ROWS = sizeof rows / sizeof rows[0], HELP_COLUMN = 28, HELP_WIDTH = 100 };
-
-/* Breaks a text at blanks, with the lines behind the first indented. */
-static void print_wrapped(FILE *out, const char *text)
-{
-    size_t column = HELP_COLUMN;
-
-    for (const char *at = text; *at;) {
-        size_t word = strcspn(at, " ");
-        if (column > HELP_COLUMN && column + 1 + word > HELP_WIDTH) {
-            fprintf(out, "\n%*s", HELP_COLUMN, "");
-            column = HELP_COLUMN;
-        } else if (column > HELP_COLUMN) {
-            fputc(' ', out);
-            column++;
-        }
-        fwrite(at, 1, word, out);
-        column += word;
-        at += word + (at[word] == ' ');
-    }
-    fputc('\n', out);
-}
+enum { ROWS = sizeof rows / sizeof rows[0] };
 
 void options_help(FILE *out)
 {
@@ -504,13 +421,8 @@ void options_help(FILE *out)
                                 row->argument ? row->argument : "");
         char *right =
             row->variable ? mem_format("%s [%s]", row->help, row->variable) : mem_string(row->help);
-        if (strlen(left) < HELP_COLUMN - 1) {
-            fprintf(out, "%-*s", HELP_COLUMN, left);
-        } else {
-            fprintf(out, "%s\n%*s", left, HELP_COLUMN, "");
-        }
+        usage_row(out, left, right);
         free(left);
-        print_wrapped(out, right);
         free(right);
     }
     fputs("\nWhat -trace takes, with commas between:\n", out);
@@ -528,20 +440,9 @@ static const struct row *row_called(const char *name)
     return NULL;
 }
 
-static bool unknown(const char *name, struct error *err)
+static const char *row_name(size_t i)
 {
-    const char *best = NULL;
-    unsigned nearest = 3;
-
-    for (unsigned i = 0; i < ROWS; i++) {
-        unsigned far = guess_distance(name, strlen(name), rows[i].name, strlen(rows[i].name));
-        if (strlen(rows[i].name) > 2 && far < nearest) {
-            nearest = far;
-            best = rows[i].name;
-        }
-    }
-    return best ? error_set(err, "%s: there is no such option (did you mean %s?)", name, best)
-                : error_set(err, "%s: there is no such option (-h lists them)", name);
+    return i < ROWS ? rows[i].name : NULL;
 }
 
 static void add_word(struct options *o, const char *word)
@@ -605,7 +506,7 @@ static bool read_words(struct options *o, int argc, char **argv, int *at, struct
         }
         const struct row *row = row_called(name);
         if (!row) {
-            return unknown(name, err);
+            return usage_unknown(name, row_name, err);
         }
         if (row->argument && *at + 1 == argc) {
             return error_set(err, "%s: requires an argument (%s)", name, row->argument);

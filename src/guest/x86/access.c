@@ -7,6 +7,7 @@
 
 #include "guest/x86/bus.h"
 #include "guest/x86/helpers.h"
+#include "ir/guest.h"
 
 enum { PAGE = 4096 };
 
@@ -31,10 +32,13 @@ static bool find_piece(struct x86_cpu *cpu, uint64_t linear, size_t size, unsign
                        struct piece *piece, struct x86_fault *fault)
 {
     const struct cpu_bus *bus = cpu->system.bus;
+    const struct ir_tlb *tlb = cpu->system.tlb;
     struct x86_walk walk;
 
     piece->size = size;
-    piece->host = bus->cached ? bus->cached(bus->opaque, linear, access) : NULL;
+    piece->host = tlb && !(access & ~X86_ACCESS_WRITE)
+                      ? tlb->cached(tlb->opaque, linear, access & X86_ACCESS_WRITE)
+                      : NULL;
     if (piece->host) {
         return true;
     }
@@ -217,13 +221,19 @@ static struct x86_segment effective_segment(const struct x86_cpu *cpu, unsigned 
     return result;
 }
 
-static bool locate(struct x86_cpu *cpu, unsigned segment, uint64_t offset, size_t size,
-                   unsigned access, uint64_t *linear, struct x86_fault *fault)
+bool x86_seg_linear(const struct x86_cpu *cpu, unsigned segment, uint64_t offset, size_t size,
+                    unsigned access, uint64_t *linear, struct x86_fault *fault)
 {
     struct x86_segment used = effective_segment(cpu, segment);
 
     return x86_segment_linear(cpu, &used, segment == NATIVE_SS, 0, x86_code64(cpu), offset, size,
-                              access, linear, fault) &&
+                              access, linear, fault);
+}
+
+static bool locate(struct x86_cpu *cpu, unsigned segment, uint64_t offset, size_t size,
+                   unsigned access, uint64_t *linear, struct x86_fault *fault)
+{
+    return x86_seg_linear(cpu, segment, offset, size, access, linear, fault) &&
            check_alignment(cpu, *linear, size, fault);
 }
 
@@ -252,6 +262,27 @@ bool x86_seg_probe(struct x86_cpu *cpu, unsigned segment, uint64_t offset, size_
 
     return locate(cpu, segment, offset, size, X86_ACCESS_WRITE, &linear, fault) &&
            x86_linear_probe(cpu, linear, size, X86_ACCESS_WRITE, fault);
+}
+
+size_t x86_seg_run(struct x86_cpu *cpu, unsigned segment, uint64_t offset, size_t most,
+                   unsigned access, uint8_t **host)
+{
+    struct x86_fault ignored;
+    struct piece piece;
+    uint64_t linear;
+    size_t room;
+
+    if (!x86_seg_linear(cpu, segment, offset, 1, access, &linear, &ignored)) {
+        return 0;
+    }
+    room = PAGE - (linear & (PAGE - 1));
+    room = room < most ? room : most;
+    if (!x86_seg_linear(cpu, segment, offset, room, access, &linear, &ignored) ||
+        !find_piece(cpu, linear, room, access, &piece, &ignored) || !piece.host) {
+        return 0;
+    }
+    *host = piece.host;
+    return room;
 }
 
 /* --- operands */

@@ -104,6 +104,16 @@ bool x86_seg_write(struct x86_cpu *cpu, unsigned segment, uint64_t offset, const
 bool x86_seg_probe(struct x86_cpu *cpu, unsigned segment, uint64_t offset, size_t size,
                    struct x86_fault *fault);
 
+/* The linear address, with the checks of the segment but without that of alignment. */
+bool x86_seg_linear(const struct x86_cpu *cpu, unsigned segment, uint64_t offset, size_t size,
+                    unsigned access, uint64_t *linear, struct x86_fault *fault);
+
+/* How many bytes of RAM, `most` (not 0) at most, follow each other at *host from an offset on: to
+ * the end of the page. 0: there is something in the way, which may be a fault; to be found out
+ * otherwise. Neither alignment nor breakpoints are looked at. */
+size_t x86_seg_run(struct x86_cpu *cpu, unsigned segment, uint64_t offset, size_t most,
+                   unsigned access, uint8_t **host);
+
 /* The operand of modrm. */
 unsigned x86_operand_segment(const struct x86_cpu *cpu, const struct x86_insn *insn);
 uint64_t x86_operand_offset(const struct x86_cpu *cpu, const struct x86_insn *insn);

@@ -49,7 +49,8 @@ struct cpu_bus {
     /* Ticks of the TSC since the machine's reset, the same for all CPUs. */
     uint64_t (*tsc)(void *opaque);
 
-    /* Translations are void. Called after the registers have changed. */
+    /* Translations are void. Called after the registers have changed. NULL: nobody wants to know.
+     */
     void (*flush)(void *opaque, enum cpu_flush what, uint64_t address, uint16_t pcid);
 
     /* The CPU is in shutdown: a board resets the machine. May be called once a shutdown. */
@@ -63,9 +64,6 @@ struct cpu_bus {
      * not known yet. NULL: nobody wants to know. */
     void (*entering)(void *opaque, const struct x86_event_record *record);
 
-    /* The engine's TLB, for speed; may be NULL. The host address of a byte that the current mode
-     * may access; `access` is of paging.h. */
-    uint8_t *(*cached)(void *opaque, uint64_t linear, unsigned access);
     /* WBINVD, INVD, CLFLUSH reach nobody: there are no caches. */
 };
 

@@ -100,7 +100,9 @@ bool x86_write_cr3(struct x86_cpu *cpu, uint64_t value, struct x86_fault *fault)
     }
     system->cr3 = value;
     trace_guest_cr_write(system->number, 3, old, value);
-    if (!keep) {
+    if (keep) {
+        x86_space_changed(cpu);
+    } else {
         x86_flush(cpu, CPU_FLUSH_SPACE, 0);
     }
     return true;
@@ -331,7 +333,6 @@ bool x86_sys_wbinvd(struct x86_cpu *cpu, const struct x86_insn *insn, struct x86
 bool x86_sys_invpcid(struct x86_cpu *cpu, const struct x86_insn *insn, struct x86_fault *fault)
 {
     enum { ADDRESS, CONTEXT, ALL, ALL_BUT_GLOBAL };
-    const struct cpu_bus *bus = cpu->system.bus;
     uint64_t type = x86_get_gpr(cpu, insn->native.reg, word_size(cpu)), descriptor[2];
     static const uint8_t what[] = {CPU_FLUSH_PAGE_OF, CPU_FLUSH_SPACE, CPU_FLUSH_ALL,
                                    CPU_FLUSH_SPACES};
@@ -347,7 +348,6 @@ bool x86_sys_invpcid(struct x86_cpu *cpu, const struct x86_insn *insn, struct x8
         (type == ADDRESS && !x86_is_canonical(descriptor[1]))) {
         return refuse(fault);
     }
-    trace_guest_tlb_flush(cpu->system.number, what[type], descriptor[1], (uint16_t)descriptor[0]);
-    bus->flush(bus->opaque, (enum cpu_flush)what[type], descriptor[1], (uint16_t)descriptor[0]);
+    x86_flush_of(cpu, (enum cpu_flush)what[type], descriptor[1], (uint16_t)descriptor[0]);
     return x86_done(cpu, insn);
 }

@@ -118,10 +118,9 @@ void x86_print_system(const struct x86_cpu *cpu, struct strbuf *text)
                   (uint32_t)system->cr0, width, system->cr2, width, system->cr3,
                   (uint32_t)system->cr4);
     for (unsigned i = 0; i < 4; i++) {
-        strbuf_printf(text, "DR%u=%0*" PRIx64 " ", i, width, system->dr[i]);
+        strbuf_printf(text, "DR%u=%016" PRIx64 " ", i, system->dr[i]);
     }
-    strbuf_printf(text, "\nDR6=%0*" PRIx64 " DR7=%0*" PRIx64 "\n", width, system->dr6, width,
-                  system->dr7);
+    strbuf_printf(text, "\nDR6=%016" PRIx64 " DR7=%016" PRIx64 "\n", system->dr6, system->dr7);
     strbuf_printf(text, "EFER=%016" PRIx64 "\n", system->efer);
 }
 

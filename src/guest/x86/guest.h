@@ -10,6 +10,16 @@
 /* Its config is a struct x86_model, its state a struct x86_cpu. */
 extern const struct ir_guest x86_guest;
 
+/* The same for system mode. */
+extern const struct ir_guest x86_system_guest;
+
+/* translate_system.c */
+enum ir_translated x86_translate_system(const void *config, struct ir_block *block,
+                                        const uint8_t *bytes, size_t size, unsigned limit);
+/* Whether the instruction's memory is just the operand of modrm or of its address. */
+struct native_insn;
+bool x86_plain_memory(const struct native_insn *native);
+
 /* branch.c, translate.c: see struct ir_guest. */
 enum ir_translated x86_translate(const void *config, struct ir_block *block, const uint8_t *bytes,
                                  size_t size, unsigned limit);

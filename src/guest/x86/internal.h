@@ -22,6 +22,10 @@ void x86_set_segment_real(struct x86_cpu *cpu, unsigned number, uint16_t selecto
 void x86_set_segment_base(struct x86_cpu *cpu, unsigned number, uint64_t base);
 void x86_set_activity(struct x86_cpu *cpu, enum x86_activity activity);
 void x86_flush(struct x86_cpu *cpu, enum cpu_flush what, uint64_t address);
+/* The same for a PCID that is named. */
+void x86_flush_of(struct x86_cpu *cpu, enum cpu_flush what, uint64_t address, uint16_t pcid);
+/* CR3 is another, and nothing was flushed. */
+void x86_space_changed(struct x86_cpu *cpu);
 uint16_t x86_pcid(const struct x86_cpu *cpu);
 
 /* The segment that SYSCALL and the like load: flat. */
@@ -191,5 +195,16 @@ x86_helper_fn x86_sys_cli, x86_sys_sti, x86_sys_pushf, x86_sys_popf, x86_sys_ac;
 x86_helper_fn x86_sys_hlt, x86_sys_monitor, x86_sys_mwait;
 x86_helper_fn x86_sys_in, x86_sys_out, x86_sys_ins, x86_sys_outs;
 x86_helper_fn x86_sys_enter, x86_sys_leave, x86_sys_pusha, x86_sys_popa;
+x86_helper_fn x86_sys_string;
+x86_helper_fn x86_sys_push, x86_sys_pop, x86_sys_pop_operand;
+x86_helper_fn x86_sys_adjust_packed, x86_sys_adjust_unpacked, x86_sys_aam, x86_sys_aad,
+    x86_sys_salc;
+x86_helper_fn x86_sys_bit_string;
+x86_helper_fn x86_sys_xlat, x86_sys_maskmov, x86_sys_vmaskmov, x86_sys_gather;
+x86_helper_fn x86_sys_jcc, x86_sys_loop, x86_sys_jmp, x86_sys_call, x86_sys_ret;
+
+/* A repeated instruction has not come to its end: it is begun again, and a breakpoint at it does
+ * not count again (SDM vol. 3, 17.3.1.1). Returns true. */
+bool x86_again(struct x86_cpu *cpu);
 
 #endif

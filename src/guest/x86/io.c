@@ -129,7 +129,7 @@ static bool string(struct x86_cpu *cpu, const struct x86_insn *insn, once_fn *on
         x86_set_gpr(cpu, X86_RCX, address_size, count - 1);
         x86_debug_io(cpu, port, size);
     }
-    return x86_get_gpr(cpu, X86_RCX, address_size) ? true : x86_done(cpu, insn);
+    return x86_get_gpr(cpu, X86_RCX, address_size) ? x86_again(cpu) : x86_done(cpu, insn);
 }
 
 bool x86_sys_ins(struct x86_cpu *cpu, const struct x86_insn *insn, struct x86_fault *fault)

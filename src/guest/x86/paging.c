@@ -413,6 +413,75 @@ bool x86_look(struct x86_cpu *cpu, uint64_t linear, struct x86_walk *walk)
     return true;
 }
 
+/* --- all pages */
+
+/* What the levels above leave, on the way down. */
+struct tour {
+    struct x86_cpu *cpu;
+    const struct kind *kind;
+    uint64_t left; /* entries that may still be read */
+    x86_page_fn *visit;
+    void *opaque;
+};
+
+static bool visit_page(struct tour *tour, unsigned level, uint64_t linear, uint64_t entry,
+                       uint64_t all, bool no_execute)
+{
+    unsigned shift = 12 + tour->kind->bits * level;
+    struct x86_page page = {.size = UINT64_C(1) << shift,
+                            .linear = linear,
+                            .entry = entry,
+                            .large = level,
+                            .user = all & USER,
+                            .writable = all & WRITABLE};
+
+    if (tour->kind->wide && linear >> 47 & 1) {
+        page.linear |= UINT64_C(0xffff) << 48;
+    }
+    page.physical = a20(tour->cpu, frame_of(tour->kind, level, entry, shift));
+    page.no_execute = no_execute && tour->cpu->system.efer & X86_EFER_NXE;
+    return tour->visit(tour->opaque, &page);
+}
+
+static bool visit_table(struct tour *tour, uint64_t table, unsigned level, uint64_t linear,
+                        uint64_t all, bool no_execute)
+{
+    const struct kind *kind = tour->kind;
+    const bool top = level == kind->levels - 1u, registers = kind == &kind_pae && top;
+    const unsigned count = 1u << (top ? kind->top_bits : kind->bits);
+    const uint64_t frame = kind->entry == 4 ? 0xfffff000 : FRAME;
+
+    for (unsigned i = 0; i < count; i++, linear += UINT64_C(1) << (12 + kind->bits * level)) {
+        if (!tour->left) {
+            return false;
+        }
+        tour->left--;
+        uint64_t entry = registers ? tour->cpu->system.pdpte[i]
+                                   : read_entry(tour->cpu, table + i * kind->entry, kind->entry);
+        if (!(entry & PRESENT) ||
+            (!registers && entry & reserved_bits(tour->cpu, kind, level, entry))) {
+            continue;
+        }
+        /* The four entries of PAE's first level have no rights. */
+        uint64_t rights = registers ? all : all & entry;
+        bool execute_off = no_execute || (!registers && kind->entry == 8 && entry & NO_EXECUTE);
+        bool leaf = !level || (!registers && is_large(tour->cpu, kind, level, entry));
+        if (leaf ? !visit_page(tour, level, linear, entry, rights, execute_off)
+                 : !visit_table(tour, entry & frame, level - 1, linear, rights, execute_off)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool x86_each_page(struct x86_cpu *cpu, uint64_t entries, x86_page_fn *visit, void *opaque)
+{
+    struct tour tour = {cpu, kind_of(cpu), entries, visit, opaque};
+    uint64_t table = cpu->system.cr3 & (tour.kind->entry == 4 ? 0xfffff000 : FRAME);
+
+    return visit_table(&tour, table, tour.kind->levels - 1u, 0, WRITABLE | USER, false);
+}
+
 /* SDM vol. 3, 4.4.1: bits 1, 2, 5 to 8 and those above MAXPHYADDR are reserved. */
 bool x86_load_pdptes(struct x86_cpu *cpu, uint64_t cr3, uint64_t pdpte[4])
 {

@@ -14,6 +14,7 @@
 
 #include "guest/x86/x86.h"
 
+struct strbuf;
 struct x86_fault;
 
 /* Kinds of access; IMPLICIT comes on top. */
@@ -55,8 +56,30 @@ bool x86_walk(struct x86_cpu *cpu, uint64_t linear, unsigned access, struct x86_
 /* For readers (monitor, debugger): no rights, nothing set. False: not mapped. */
 bool x86_look(struct x86_cpu *cpu, uint64_t linear, struct x86_walk *walk);
 
+/* A page as x86_each_page() finds it. */
+struct x86_page {
+    uint64_t linear, physical, size;
+    uint64_t entry; /* the last level's: D, A, PCD, PWT, G at their places */
+    bool large;     /* not 4 KiB */
+    /* Of all levels. */
+    bool user, writable, no_execute;
+};
+
+typedef bool x86_page_fn(void *opaque, const struct x86_page *page);
+
+/* For readers: calls `visit` for every page that is mapped, in ascending order; no rights are
+ * looked at, nothing is set. Ends when `visit` returns false, or after `entries` entries of tables,
+ * since a guest can make tables that lead back to themselves. True: these were all. Not without
+ * paging. */
+bool x86_each_page(struct x86_cpu *cpu, uint64_t entries, x86_page_fn *visit, void *opaque);
+
 /* Loads the four PDPTEs from a value of CR3; false: reserved bits are set. */
 bool x86_load_pdptes(struct x86_cpu *cpu, uint64_t cr3, uint64_t pdpte[4]);
+
+/* `info tlb` and `info mem`: the pages that are mapped, and runs of them with the same rights, in
+ * QEMU's shapes (pages.c). At most `most` bytes of text are added, and one line that says so. */
+void x86_print_pages(struct x86_cpu *cpu, size_t most, struct strbuf *text);
+void x86_print_mappings(struct x86_cpu *cpu, size_t most, struct strbuf *text);
 
 /* Physical memory, A20 applied; within a page. */
 void x86_physical_read(struct x86_cpu *cpu, uint64_t physical, void *to, size_t size);

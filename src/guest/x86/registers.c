@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/strbuf.h"
+#include "guest/x86/access.h"
 #include "guest/x86/cpuid.h"
 #include "guest/x86/helpers.h"
 #include "guest/x86/xstate.h"
@@ -220,9 +221,12 @@ static void print_x87(const uint8_t *image, struct strbuf *text)
 
 static void print_vectors(const struct x86_cpu *cpu, struct strbuf *text)
 {
-    bool avx = x86_has(&cpu->model->features, X86_FEATURE_AVX);
+    const bool system = x86_system_mode(&cpu->system);
+    const bool avx = x86_has(&cpu->model->features, X86_FEATURE_AVX) &&
+                     (!system || (cpu->system.cr4 & X86_CR4_OSXSAVE && cpu->xcr0 & X86_XSTATE_AVX));
+    const unsigned count = system && !x86_code64(cpu) ? 8 : 16;
 
-    for (unsigned i = 0; i < 16; i++) {
+    for (unsigned i = 0; i < count; i++) {
         uint8_t ymm[32];
         x86_xstate_get_ymm(cpu->state.vector, i, ymm);
         if (avx) {

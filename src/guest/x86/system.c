@@ -8,6 +8,7 @@
 #include "guest/x86/cpuid.h"
 #include "guest/x86/internal.h"
 #include "guest/x86/xstate.h"
+#include "ir/guest.h"
 #include "trace-guest_x86.h"
 
 /* --- registers */
@@ -15,6 +16,9 @@
 void x86_set_segment_base(struct x86_cpu *cpu, unsigned number, uint64_t base)
 {
     cpu->system.segment[number].base = base;
+    if (number < IR_STATE_SEGMENTS) {
+        cpu->state.segment[number].base = base;
+    }
     if (number == NATIVE_FS) {
         cpu->state.thread_base = base;
     } else if (number == NATIVE_GS) {
@@ -74,10 +78,42 @@ uint16_t x86_pcid(const struct x86_cpu *cpu)
 
 void x86_flush(struct x86_cpu *cpu, enum cpu_flush what, uint64_t address)
 {
-    const struct cpu_bus *bus = cpu->system.bus;
+    x86_flush_of(cpu, what, address, x86_pcid(cpu));
+}
 
-    trace_guest_tlb_flush(cpu->system.number, what, address, x86_pcid(cpu));
-    bus->flush(bus->opaque, what, address, x86_pcid(cpu));
+/* The engine's TLB holds one space at a time: what is not global goes with any of them. */
+static enum ir_flush engine_flush(enum cpu_flush what)
+{
+    switch (what) {
+    case CPU_FLUSH_ALL: return IR_FLUSH_ALL;
+    case CPU_FLUSH_PAGE:
+    case CPU_FLUSH_PAGE_OF: return IR_FLUSH_PAGE;
+    case CPU_FLUSH_RIGHTS: return IR_FLUSH_RIGHTS;
+    default: return IR_FLUSH_LOCAL;
+    }
+}
+
+void x86_flush_of(struct x86_cpu *cpu, enum cpu_flush what, uint64_t address, uint16_t pcid)
+{
+    const struct cpu_bus *bus = cpu->system.bus;
+    const struct ir_tlb *tlb = cpu->system.tlb;
+
+    trace_guest_tlb_flush(cpu->system.number, what, address, pcid);
+    if (bus->flush) {
+        bus->flush(bus->opaque, what, address, pcid);
+    }
+    if (tlb) {
+        tlb->flush(tlb->opaque, engine_flush(what), address);
+    }
+}
+
+void x86_space_changed(struct x86_cpu *cpu)
+{
+    const struct ir_tlb *tlb = cpu->system.tlb;
+
+    if (tlb) {
+        tlb->flush(tlb->opaque, IR_FLUSH_LOCAL, 0);
+    }
 }
 
 /* --- the mode word */
@@ -102,6 +138,32 @@ static bool is_flat(const struct x86_cpu *cpu, unsigned number)
     }
     return bits & X86_SEG_CODE ? number == NATIVE_CS && bits & X86_SEG_READABLE
                                : bits & X86_SEG_WRITABLE && !(bits & X86_SEG_DOWN);
+}
+
+/* What is left of a limit for translated code: negative where each access is for C. */
+static int64_t soft_limit(const struct x86_cpu *cpu, const struct x86_segment *segment, bool write)
+{
+    uint32_t bits = segment->attributes;
+    bool code = bits & X86_SEG_CODE;
+
+    if (x86_real(cpu)) {
+        return segment->limit;
+    }
+    if (!(bits & X86_SEG_PRESENT) || (!code && bits & X86_SEG_DOWN) ||
+        (write ? code || !(bits & X86_SEG_WRITABLE) : code && !(bits & X86_SEG_READABLE))) {
+        return -1;
+    }
+    return segment->limit;
+}
+
+static void update_limits(struct x86_cpu *cpu)
+{
+    for (unsigned i = 0; i < IR_STATE_SEGMENTS; i++) {
+        const struct x86_segment *segment = &cpu->system.segment[i];
+
+        cpu->state.segment[i].read_limit = soft_limit(cpu, segment, false);
+        cpu->state.segment[i].write_limit = soft_limit(cpu, segment, true);
+    }
 }
 
 static uint32_t debug_bits(const struct x86_cpu *cpu)
@@ -164,6 +226,9 @@ void x86_update_mode(struct x86_cpu *cpu)
     uint32_t old = cpu->system.mode, word = x86_mode_word(cpu);
 
     cpu->system.mode = word;
+    if ((word & X86_MODE_CODE) != X86_MODE_64) {
+        update_limits(cpu);
+    }
     if ((old ^ word) & kind) {
         trace_guest_mode_change(cpu->system.number, old & kind, word & kind,
                                 16u << (word & X86_MODE_CODE), word & X86_MODE_PROTECTED,
@@ -218,11 +283,13 @@ void x86_system_reset(struct x86_cpu *cpu, const struct x86_model *model, const 
 {
     enum { FCW_RESET = 0x40, MTRR_DEFAULT_RESET = 0, FAST_STRINGS = 1, ADDRESS_LEAF = 0x80000008 };
     struct x86_system *system = &cpu->system;
+    const struct ir_tlb *tlb = system->tlb;
     uint32_t out[4];
 
     cpu->model = model;
     memset(system, 0, sizeof *system);
     system->bus = bus;
+    system->tlb = tlb;
     system->number = (uint8_t)number;
     system->is_bsp = number == 0;
     system->a20_mask = ~UINT64_C(0);
@@ -239,6 +306,7 @@ void x86_system_reset(struct x86_cpu *cpu, const struct x86_model *model, const 
     system->msr.feature_control = 1; /* locked, all off */
     system->activity = system->is_bsp ? X86_RUNNING : X86_WAITING_FOR_SIPI;
     system->mode = x86_mode_word(cpu);
+    update_limits(cpu);
     x86_flush(cpu, CPU_FLUSH_ALL, 0);
 }
 

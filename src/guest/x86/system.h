@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 struct cpu_bus; /* bus.h */
+struct ir_tlb;  /* ir/guest.h */
 struct strbuf;
 struct x86_cpu; /* x86.h */
 struct x86_fault;
@@ -197,6 +198,7 @@ struct x86_msrs {
 
 struct x86_system {
     const struct cpu_bus *bus; /* NULL: user mode, and nothing else here is used */
+    const struct ir_tlb *tlb;  /* the engine's; NULL: there is none. Reset leaves it */
     struct x86_segment segment[X86_SEGMENTS];
     struct x86_table_register gdt, idt;
     uint64_t cr0, cr2, cr3, cr4, efer;
@@ -287,9 +289,10 @@ static inline bool x86_system_mode(const struct x86_system *system)
 /* --- execution */
 
 /* Executes an instruction in C; with the effects of an instruction's end (shadow, RF, single
- * step). As other helpers: false with `fault`, and then nothing has changed, except that string
- * instructions have done whole elements, and after a task switch the fault is the new task's.
- * #UD for what x86_executes() does not know. */
+ * step). As other helpers: false with `fault`, and then nothing has changed, except that repeated
+ * string instructions and gathers have done whole elements, and after a task switch the fault is
+ * the new task's. True with state.pc unchanged: one of these has done a part, and is to be begun
+ * again when events have been looked for. #UD for what x86_executes() does not know. */
 bool x86_execute(struct x86_cpu *cpu, const struct x86_insn *insn, struct x86_fault *fault);
 bool x86_executes(const struct x86_insn *insn);
 
@@ -317,6 +320,8 @@ enum x86_taken x86_take_event(struct x86_cpu *cpu);
 
 /* Whether x86_take_event() would do something. Any time on the vCPU's thread. */
 bool x86_event_pending(const struct x86_cpu *cpu);
+/* Whether it would do more than wait: for a CPU that waits. */
+bool x86_event_wakes(const struct x86_cpu *cpu);
 
 /* Whether the line that MONITOR named is another than then. */
 bool x86_monitor_changed(struct x86_cpu *cpu);

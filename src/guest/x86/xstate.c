@@ -8,6 +8,7 @@
 enum {
     FSW_ERRORS = 0x003f,
     FSW_ES = 0x0080,
+    FSW_TOP = 0x3800,
     FSW_B = 0x8000,
     FCW_VALID = 0x1f3f,
     FCW_ALWAYS = 0x0040,
@@ -204,6 +205,34 @@ void x86_xstate_set_st(uint8_t *image, unsigned i, const uint8_t value[10])
     set(image, X86_XSTATE_X87, X86_XSTATE_ST + 16 * i, value, 10);
 }
 
+void x86_xstate_get_mm(const uint8_t *image, unsigned n, uint8_t value[8])
+{
+    unsigned st = (n - top_of(image)) & 7;
+
+    get(image, X86_XSTATE_X87, X86_XSTATE_ST + 16 * st, value, 8);
+}
+
+/* The image has the registers in the order of the stack: with TOP = 0 that is the physical one. */
+static void unroll_stack(uint8_t *image)
+{
+    uint8_t old[128];
+    unsigned top = top_of(image);
+
+    use(image, X86_XSTATE_X87);
+    memcpy(old, image + X86_XSTATE_ST, sizeof old);
+    for (unsigned i = 0; i < 8; i++) {
+        memcpy(image + X86_XSTATE_ST + 16 * i, old + 16 * ((i - top) & 7), 16);
+    }
+}
+
+void x86_xstate_enter_mmx(uint8_t *image)
+{
+    unroll_stack(image);
+    x86_xstate_set_word(image, X86_XSTATE_FSW,
+                        x86_xstate_word(image, X86_XSTATE_FSW) & (uint16_t)~FSW_TOP);
+    x86_xstate_set_word(image, X86_XSTATE_FTW, 0xff);
+}
+
 uint32_t x86_xstate_mxcsr(const uint8_t *image)
 {
     uint32_t value;
@@ -251,14 +280,7 @@ void x86_xstate_set_ymm(uint8_t *image, unsigned n, const uint8_t value[32])
 
 void x86_xstate_fninit(uint8_t *image)
 {
-    uint8_t old[128];
-    unsigned top = top_of(image);
-
-    use(image, X86_XSTATE_X87);
-    memcpy(old, image + X86_XSTATE_ST, sizeof old);
-    for (unsigned i = 0; i < 8; i++) {
-        memcpy(image + X86_XSTATE_ST + 16 * i, old + 16 * ((i - top) & 7), 16);
-    }
+    unroll_stack(image);
     memset(image, 0, 24);
     x86_xstate_set_word(image, X86_XSTATE_FCW, X86_FCW_INIT);
 }

@@ -76,6 +76,12 @@ void x86_xstate_set_tags(uint8_t *image, uint16_t tags);
 void x86_xstate_get_st(const uint8_t *image, unsigned i, uint8_t value[10]);
 void x86_xstate_set_st(uint8_t *image, unsigned i, const uint8_t value[10]);
 
+/* MM0 to MM7. */
+void x86_xstate_get_mm(const uint8_t *image, unsigned n, uint8_t value[8]);
+/* What every MMX instruction does: TOP is 0, and no register empty. The physical registers keep
+ * their contents. */
+void x86_xstate_enter_mmx(uint8_t *image);
+
 uint32_t x86_xstate_mxcsr(const uint8_t *image);
 void x86_xstate_set_mxcsr(uint8_t *image, uint32_t value);
 

@@ -438,21 +438,21 @@ static void x64_indirect_entry(struct ir_code *code, const struct ir_glue *glue,
     x64_nops(code, (unsigned)(-x64_here(code) & 15));
 }
 
-static void x64_patch(uint8_t *patch, uint64_t exec, uint64_t target)
+void x64_patch(uint8_t *patch, uint64_t exec, uint64_t target)
 {
     uint32_t disp = (uint32_t)(target - (exec + 4));
 
     __atomic_store_n((uint32_t *)(void *)patch, disp, __ATOMIC_RELEASE);
 }
 
-static void x64_set_entry(struct ir_state *state, uint64_t entry)
+void x64_set_entry(struct ir_state *state, uint64_t entry)
 {
     /* Only this thread and its signal handlers read and write it. */
     __atomic_store_n(&state->host[X64_ENTRY], entry, __ATOMIC_RELAXED);
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
 }
 
-static void x64_set_handler(struct ir_state *state, ir_handler_fn *handler)
+void x64_set_handler(struct ir_state *state, ir_handler_fn *handler)
 {
     state->host[X64_HANDLER] = (uint64_t)(uintptr_t)handler;
 }

@@ -28,7 +28,7 @@ enum {
     EXIT_LOOKUP_ARG = -1,
 };
 
-static void gs_operand(struct ir_code *code, unsigned reg, uint32_t state)
+void x64_gs_operand(struct ir_code *code, unsigned reg, uint32_t state)
 {
     x64_byte(code, reg << 3 | 4);
     x64_byte(code, 0x25);
@@ -43,7 +43,7 @@ static void xsave(struct ir_code *code, unsigned extension)
 
     x64_bytes(code, mask, sizeof(mask));
     x64_bytes(code, opcode, sizeof(opcode));
-    gs_operand(code, extension, X64_STATE(vector));
+    x64_gs_operand(code, extension, X64_STATE(vector));
 }
 
 static void write_fs_base_rax(struct ir_code *code)
@@ -61,14 +61,14 @@ static void glue_enter(struct ir_code *code)
     write_fs_base_rax(code);
     xsave(code, 5);
     x64_bytes(code, push_gs, sizeof(push_gs));
-    gs_operand(code, 6, X64_STATE(flags));
+    x64_gs_operand(code, 6, X64_STATE(flags));
     x64_byte(code, 0x9d); /* popfq */
     for (unsigned reg = 0; reg < 16; reg++)
         if (reg != X64_RSP)
             x64_load_state(code, reg, X64_REG(reg));
     x64_load_state(code, X64_RSP, X64_REG(X64_RSP));
     x64_bytes(code, push_gs, sizeof(push_gs)); /* jmp gs:[entry]: FF /4 */
-    gs_operand(code, 4, X64_WORD(X64_ENTRY));
+    x64_gs_operand(code, 4, X64_WORD(X64_ENTRY));
 }
 
 static void store_registers(struct ir_code *code, unsigned but)
@@ -79,34 +79,51 @@ static void store_registers(struct ir_code *code, unsigned but)
     x64_load_state(code, X64_RSP, X64_WORD(X64_HOST_SP));
 }
 
-/* Flags, vector state, FS; then back to x64_enter()'s caller. */
-static void store_rest(struct ir_code *code)
+void x64_xrstor(struct ir_code *code)
+{
+    xsave(code, 5);
+}
+
+void x64_store_units(struct ir_code *code)
 {
     static const uint8_t flags[] = {0x9c, 0x65, 0x8f}; /* pushfq; pop gs:[...] */
     static const uint8_t cld = 0xfc;
-    static const uint8_t rdfsbase_rax[] = {0xf3, 0x48, 0x0f, 0xae, 0xc0};
     static const uint8_t ldmxcsr[] = {0x65, 0x0f, 0xae};
     static const uint8_t test_byte[] = {0x65, 0xf6};
     static const uint8_t fninit[] = {0x01, 0x74, 0x02, 0xdb, 0xe3}; /* ,1; jz +2; fninit */
     static const uint8_t vzeroupper[] = {0xc5, 0xf8, 0x77};
-    static const uint8_t pops[] = {0x41, 0x5f, 0x41, 0x5e, 0x41, 0x5d,
-                                   0x41, 0x5c, 0x5d, 0x5b, 0xc3};
 
     x64_bytes(code, flags, sizeof(flags));
-    gs_operand(code, 0, X64_STATE(flags));
+    x64_gs_operand(code, 0, X64_STATE(flags));
     x64_byte(code, cld);
     xsave(code, 6);
     x64_bytes(code, vzeroupper, sizeof(vzeroupper));
     x64_bytes(code, ldmxcsr, sizeof(ldmxcsr));
-    gs_operand(code, 2, X64_WORD(X64_MXCSR));
+    x64_gs_operand(code, 2, X64_WORD(X64_MXCSR));
     x64_bytes(code, test_byte, sizeof(test_byte)); /* x87 in use? */
-    gs_operand(code, 0, X64_STATE(vector) + 512);
+    x64_gs_operand(code, 0, X64_STATE(vector) + 512);
     x64_bytes(code, fninit, sizeof(fninit));
+}
+
+void x64_return(struct ir_code *code)
+{
+    static const uint8_t pops[] = {0x41, 0x5f, 0x41, 0x5e, 0x41, 0x5d,
+                                   0x41, 0x5c, 0x5d, 0x5b, 0xc3};
+
+    x64_bytes(code, pops, sizeof(pops));
+}
+
+/* Flags, vector state, FS; then back to x64_enter()'s caller. */
+static void store_rest(struct ir_code *code)
+{
+    static const uint8_t rdfsbase_rax[] = {0xf3, 0x48, 0x0f, 0xae, 0xc0};
+
+    x64_store_units(code);
     x64_bytes(code, rdfsbase_rax, sizeof(rdfsbase_rax));
     x64_store_state(code, X64_STATE(thread_base), X64_RAX);
     x64_load_state(code, X64_RAX, X64_WORD(X64_HOST_FS));
     write_fs_base_rax(code);
-    x64_bytes(code, pops, sizeof(pops));
+    x64_return(code);
 }
 
 static bool has_crc32(void)
@@ -170,7 +187,7 @@ static void second_table(struct ir_code *code)
     x64_load_state(code, X64_RCX, X64_REG(X64_RCX));
     x64_load_state(code, X64_RDX, X64_REG(X64_RDX));
     x64_bytes(code, jump, sizeof(jump));
-    gs_operand(code, 4, X64_WORD(X64_TARGET));
+    x64_gs_operand(code, 4, X64_WORD(X64_TARGET));
     if (!code->full)
         code->write[over] = (uint8_t)(code->size - over - 1);
 }

@@ -162,12 +162,26 @@ void x64_run_leave(struct x64_emit *e);
 /* Registers that the run has borrowed for the whole block. */
 uint16_t x64_run_saved(const struct x64_emit *e);
 
+/* --- functions of struct ir_host that both memory modes share --- */
+
+void x64_patch(uint8_t *patch, uint64_t exec, uint64_t target);
+void x64_set_entry(struct ir_state *state, uint64_t entry);
+void x64_set_handler(struct ir_state *state, ir_handler_fn *handler);
+
 /* --- scratch.c again --- */
 
 /* Emits the generic operations [first, last) of a block. */
 void x64_region(struct x64_emit *e, unsigned first, unsigned last);
 
 /* --- glue.c, context.c --- */
+
+/* Parts that the glue of both memory modes is made of: an operand GS:[state] for modrm.reg `reg`;
+ * vector and x87 state loaded; flags, vector and x87 state stored, and those of C in their place
+ * (on the host's stack); back to the caller of x64_enter(). */
+void x64_gs_operand(struct ir_code *code, unsigned reg, uint32_t state);
+void x64_xrstor(struct ir_code *code);
+void x64_store_units(struct ir_code *code);
+void x64_return(struct ir_code *code);
 
 void x64_glue(struct ir_code *code, struct ir_glue *glue);
 void x64_enter(const struct ir_glue *glue);

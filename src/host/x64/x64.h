@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The x86-64 host: IR to x86-64 code, for a guest of the same instruction set in one-to-one mode.
+ * The x86-64 host: IR to x86-64 code, for a guest of the same instruction set in one-to-one mode,
+ * and for system mode (soft.c).
  *
  * Read in this order: this header, encode.c (one instruction to bytes), emit.c (a block), scratch.c
  * (borrowed registers, and what is computed in them), glue.c (into translated code and out of it),
@@ -17,5 +18,8 @@
 #include "ir/host.h"
 
 extern const struct ir_host x64_host;
+
+/* The same with guest memory behind a soft TLB, for system mode: soft.c. */
+extern const struct ir_host x64_soft_host;
 
 #endif

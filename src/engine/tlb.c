@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The soft TLB, the jump tables of contexts, the pages of code: filled, flushed. */
+#include "engine/tlb.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+
+static unsigned index_of(uint64_t linear)
+{
+    return (unsigned)(linear >> PAGE_BITS) & (TLB_ENTRIES - 1);
+}
+
+static uint64_t tag_of(uint64_t linear)
+{
+    return -(linear >> PAGE_BITS) - 1;
+}
+
+static uint64_t large_bit(uint64_t linear)
+{
+    enum { REGION_BITS = 30 };
+
+    return UINT64_C(1) << (linear >> REGION_BITS & 63);
+}
+
+void tlb_fill(struct soft_cpu *soft, unsigned view, uint64_t linear, uint8_t *host, unsigned rights,
+              const struct ir_page *page)
+{
+    struct tlb_view *v = &soft->view[view];
+    unsigned index = index_of(linear);
+
+    if (!(v->known[index] & ENTRY_LOGGED))
+        v->log[v->logged++] = (uint16_t)index;
+    v->known[index] = (uint8_t)(ENTRY_LOGGED | (page->global ? ENTRY_GLOBAL : 0));
+    v->read[index] = rights & IR_RIGHT_READ ? tag_of(linear) : 0;
+    v->write[index] = rights & IR_RIGHT_WRITE ? tag_of(linear) : 0;
+    v->addend[index] = (uint64_t)(uintptr_t)host - linear;
+    if (page->size > 1 << PAGE_BITS)
+        soft->large |= large_bit(linear);
+    soft->counts[SOFT_FILLS]++;
+}
+
+static void clear_entry(struct tlb_view *v, unsigned index)
+{
+    v->read[index] = v->write[index] = 0;
+}
+
+static void flush_view(struct tlb_view *v, bool all)
+{
+    unsigned kept = 0;
+
+    for (unsigned i = 0; i < v->logged; i++) {
+        unsigned index = v->log[i];
+
+        if (!all && v->known[index] & ENTRY_GLOBAL) {
+            v->log[kept++] = (uint16_t)index;
+            continue;
+        }
+        clear_entry(v, index);
+        v->known[index] = 0;
+    }
+    v->logged = kept;
+}
+
+static void flush_jumps(struct jump_table *table, bool all, uint64_t empty)
+{
+    unsigned kept = 0;
+
+    for (unsigned i = 0; i < table->logged; i++) {
+        unsigned index = table->log[i];
+
+        if (!all && table->known[index] & ENTRY_GLOBAL) {
+            table->log[kept++] = (uint16_t)index;
+            continue;
+        }
+        table->entry[index] = empty;
+        table->known[index] = 0;
+    }
+    table->logged = kept;
+}
+
+static void flush_code(struct soft_cpu *soft, bool all)
+{
+    for (unsigned i = 0; i < CODE_ENTRIES; i++)
+        if (all || !soft->code[i].global)
+            soft->code[i].page = 0;
+}
+
+/* The entries that code of the page, or an instruction from the page before, may have. */
+static void flush_jumps_to(struct jump_table *table, uint64_t linear, uint64_t empty)
+{
+    enum { PAGES = JUMP_ENTRIES >> PAGE_BITS };
+    unsigned page = (unsigned)(linear >> PAGE_BITS) % PAGES, before = (page + PAGES - 1) % PAGES;
+
+    for (unsigned i = 0; i < table->logged; i++) {
+        unsigned index = table->log[i];
+
+        if (index >> PAGE_BITS == page || index >> PAGE_BITS == before)
+            table->entry[index] = empty;
+    }
+}
+
+static bool jumped_to(const struct soft_cpu *soft, uint64_t linear)
+{
+    unsigned bit = (unsigned)(linear >> PAGE_BITS) % JUMPED_BITS;
+
+    return soft->jumped[bit / 64] >> (bit % 64) & 1;
+}
+
+/* What was executed on the page goes. Where pc is not the linear address, everything does. */
+static void flush_code_page(struct soft_cpu *soft, uint64_t linear, uint64_t empty)
+{
+    uint64_t before = linear - (1 << PAGE_BITS);
+
+    tlb_code(soft, linear)->page = 0;
+    if (!jumped_to(soft, linear) && !jumped_to(soft, before))
+        return;
+    for (unsigned i = 0; i < JUMP_TABLES; i++) {
+        if (soft->context.base)
+            flush_jumps(&soft->jump[i], true, empty);
+        else
+            flush_jumps_to(&soft->jump[i], linear, empty);
+    }
+}
+
+static void flush_page(struct soft_cpu *soft, uint64_t linear, uint64_t empty)
+{
+    for (unsigned i = 0; i < IR_VIEWS; i++)
+        clear_entry(&soft->view[i], index_of(linear));
+    flush_code_page(soft, linear, empty);
+}
+
+void tlb_flush(struct soft_cpu *soft, enum ir_flush what, uint64_t address, uint64_t empty)
+{
+    bool all = what != IR_FLUSH_LOCAL;
+
+    soft->resumes = false;
+    soft->counts[SOFT_FLUSHES]++;
+    if (what == IR_FLUSH_PAGE && !(soft->large & large_bit(address))) {
+        flush_page(soft, address, empty);
+        return;
+    }
+    for (unsigned i = 0; i < IR_VIEWS; i++)
+        flush_view(&soft->view[i], all);
+    for (unsigned i = 0; i < JUMP_TABLES; i++)
+        flush_jumps(&soft->jump[i], all, empty);
+    flush_code(soft, all);
+    if (all) {
+        soft->large = 0;
+        memset(soft->jumped, 0, sizeof(soft->jumped));
+    }
+}
+
+void tlb_protect(struct soft_cpu *soft, const uint8_t *host)
+{
+    for (unsigned i = 0; i < IR_VIEWS; i++) {
+        struct tlb_view *v = &soft->view[i];
+
+        for (unsigned j = 0; j < v->logged; j++) {
+            unsigned index = v->log[j];
+            uint64_t page = -v->write[index] - 1;
+
+            if (v->write[index] &&
+                (page << PAGE_BITS) + v->addend[index] == (uint64_t)(uintptr_t)host)
+                v->write[index] = 0;
+        }
+    }
+}
+
+uint8_t *tlb_cached(const struct soft_cpu *soft, unsigned view, uint64_t linear, bool write)
+{
+    const struct tlb_view *v = &soft->view[view];
+    unsigned index = index_of(linear);
+
+    if ((write ? v->write : v->read)[index] != tag_of(linear))
+        return NULL;
+    return (uint8_t *)(uintptr_t)(linear + v->addend[index]); // NOLINT
+}
+
+struct code_entry *tlb_code(struct soft_cpu *soft, uint64_t linear)
+{
+    return &soft->code[(linear >> PAGE_BITS) & (CODE_ENTRIES - 1)];
+}
+
+void jump_remember(struct soft_cpu *soft, struct jump_table *table, uint64_t pc, uint64_t linear,
+                   uint64_t exec, bool global)
+{
+    unsigned index = (unsigned)pc & (JUMP_ENTRIES - 1);
+    unsigned bit = (unsigned)(linear >> PAGE_BITS) % JUMPED_BITS;
+
+    soft->jumped[bit / 64] |= UINT64_C(1) << (bit % 64);
+
+    if (!(table->known[index] & ENTRY_LOGGED))
+        table->log[table->logged++] = (uint16_t)index;
+    table->known[index] = (uint8_t)(ENTRY_LOGGED | (global ? ENTRY_GLOBAL : 0));
+    __atomic_store_n(&table->entry[index], exec, __ATOMIC_RELAXED);
+}
+
+void jump_clear(struct jump_table *table, uint64_t empty)
+{
+    flush_jumps(table, true, empty);
+}
+
+void tlb_new(struct soft_cpu *soft, uint8_t *tables, uint64_t empty)
+{
+    for (unsigned i = 0; i < JUMP_TABLES; i++) {
+        soft->jump[i].entry = (uint64_t *)(void *)(tables + SYSTEM_AT + i * SOFT_TABLE);
+        soft->jump[i].known = mem_alloc(JUMP_ENTRIES);
+        soft->jump[i].log = mem_alloc(JUMP_ENTRIES * sizeof(uint16_t));
+        for (unsigned j = 0; j < JUMP_ENTRIES; j++)
+            soft->jump[i].entry[j] = empty;
+    }
+    for (unsigned i = 0; i < IR_VIEWS; i++) {
+        uint8_t *at = tables + TLB_AT + 3 * i * SOFT_TABLE;
+
+        soft->view[i].read = (uint64_t *)(void *)at;
+        soft->view[i].write = (uint64_t *)(void *)(at + SOFT_TABLE);
+        soft->view[i].addend = (uint64_t *)(void *)(at + 2 * SOFT_TABLE);
+        soft->view[i].known = mem_alloc(TLB_ENTRIES);
+        soft->view[i].log = mem_alloc(TLB_ENTRIES * sizeof(uint16_t));
+    }
+}
+
+void tlb_free(struct soft_cpu *soft)
+{
+    for (unsigned i = 0; i < JUMP_TABLES; i++) {
+        free(soft->jump[i].known);
+        free(soft->jump[i].log);
+    }
+    for (unsigned i = 0; i < IR_VIEWS; i++) {
+        free(soft->view[i].known);
+        free(soft->view[i].log);
+    }
+}

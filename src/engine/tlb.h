@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What a vCPU has beside in system mode: the soft TLB that translated code looks into, jump tables
+ * of contexts, and where code is. All of it belongs to the vCPU's thread, except where others are
+ * said to change it; they hold the engine's lock, and translated code is not running.
+ *
+ * Whatever is filled is logged, so that to flush costs as much as was filled.
+ */
+#ifndef ENGINE_TLB_H
+#define ENGINE_TLB_H
+
+#include "engine/internal.h"
+
+enum {
+    TLB_ENTRIES = 1 << IR_TLB_BITS,
+    CODE_ENTRIES = 1024, /* pages of code */
+    JUMP_ENTRIES = 1 << IR_JUMP_BITS,
+    JUMPED_BITS = 4096,
+};
+
+/* What is known of an entry of the TLB or a jump table. */
+enum { ENTRY_LOGGED = 1, ENTRY_GLOBAL = 2 };
+
+struct tlb_view {
+    uint64_t *read, *write, *addend; /* what struct ir_soft names */
+    uint8_t *known;
+    uint16_t *log;
+    unsigned logged;
+};
+
+struct jump_table {
+    uint64_t *entry;
+    uint8_t *known;
+    uint16_t *log;
+    unsigned logged;
+    uint32_t owner; /* context + 1 */
+};
+
+/* A page that was executed. */
+struct code_entry {
+    uint64_t page; /* of the linear address, + 1; 0: empty */
+    struct code_page *code;
+    uint8_t view;
+    bool global;
+};
+
+struct soft_cpu {
+    struct tlb_view view[IR_VIEWS];
+    struct jump_table jump[JUMP_TABLES];
+    struct code_entry code[CODE_ENTRIES];
+    uint64_t jumped[JUMPED_BITS / 64]; /* pages that jump tables lead to, hashed */
+    uint64_t large;                    /* regions of 1 GiB, hashed, with entries of large pages */
+    struct ir_tlb tlb;                 /* what the guest gets */
+    struct ir_context context;
+    uint32_t context_number;
+    uint32_t attend, flush;    /* wanted by others */
+    struct ir_operand operand; /* while a slow instruction is under way */
+    bool waiting;              /* the guest may wait for an event */
+    /* An instruction to be gone on with, when the TLB has been filled. */
+    bool resumes;
+    uint32_t resume_block;
+    uint64_t resume_entry;
+    uint64_t counts[4]; /* see enum soft_count */
+};
+
+enum soft_count { SOFT_FILLS, SOFT_SLOW, SOFT_FLUSHES, SOFT_FLUSHED };
+
+/* Makes an entry. `host`: of the byte at `linear`. */
+void tlb_fill(struct soft_cpu *soft, unsigned view, uint64_t linear, uint8_t *host, unsigned rights,
+              const struct ir_page *page);
+void tlb_flush(struct soft_cpu *soft, enum ir_flush what, uint64_t address, uint64_t empty);
+/* Lets no store pass to the page of RAM any more. */
+void tlb_protect(struct soft_cpu *soft, const uint8_t *host);
+uint8_t *tlb_cached(const struct soft_cpu *soft, unsigned view, uint64_t linear, bool write);
+
+struct code_entry *tlb_code(struct soft_cpu *soft, uint64_t linear);
+
+void tlb_new(struct soft_cpu *soft, uint8_t *tables, uint64_t empty);
+void tlb_free(struct soft_cpu *soft);
+
+/* `linear`: of pc. */
+void jump_remember(struct soft_cpu *soft, struct jump_table *table, uint64_t pc, uint64_t linear,
+                   uint64_t exec, bool global);
+void jump_clear(struct jump_table *table, uint64_t empty);
+
+#endif

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the engine gets of the x86 guest for system mode (struct ir_system): a thin layer over
+ * system.h, where everything is.
+ */
+#include <string.h>
+
+#include "guest/x86/access.h"
+#include "guest/x86/bus.h"
+#include "guest/x86/cpuid.h"
+#include "guest/x86/guest.h"
+#include "guest/x86/registers.h"
+#include "guest/x86/unit.h"
+
+/* Of the mode word, what code depends on; the rest decides what C does. */
+static const uint32_t code_bits =
+    X86_MODE_CODE | X86_MODE_STACK32 | X86_MODE_CPL | X86_MODE_PROTECTED | X86_MODE_V86 |
+    X86_MODE_SMAP | X86_MODE_AC | 63u << X86_MODE_FLAT_SHIFT | X86_MODE_TS | X86_MODE_EM |
+    X86_MODE_MP | X86_MODE_OSFXSR | X86_MODE_OSXSAVE | 3u << X86_MODE_XCR0_SHIFT | X86_MODE_TF |
+    X86_MODE_SHADOW | X86_MODE_RF | X86_MODE_BREAK | X86_MODE_ALIGN | X86_MODE_WATCH;
+static const uint32_t single_bits = X86_MODE_TF | X86_MODE_SHADOW | X86_MODE_RF | X86_MODE_BREAK;
+static const uint32_t flat_fs_gs = 3u << (X86_MODE_FLAT_SHIFT + NATIVE_FS);
+
+static void reset(const void *config, void *state)
+{
+    struct x86_cpu *cpu = state;
+
+    memset(cpu, 0, sizeof *cpu);
+    cpu->model = config;
+}
+
+static void connect(const void *config, void *state, const void *bus, const struct ir_tlb *tlb,
+                    unsigned number)
+{
+    struct x86_cpu *cpu = state;
+
+    cpu->system.tlb = tlb;
+    x86_system_reset(cpu, config, bus, number);
+}
+
+static void context(const void *state, struct ir_context *context)
+{
+    const struct x86_cpu *cpu = state;
+    uint32_t mode = cpu->system.mode & code_bits;
+    bool wide = (mode & X86_MODE_CODE) == X86_MODE_64;
+
+    /* In 64-bit code FS and GS have bases anyway. */
+    context->mode = wide ? mode & ~flat_fs_gs : mode;
+    context->base = wide ? 0 : cpu->system.segment[NATIVE_CS].base;
+    context->view = (uint8_t)x86_view(cpu, X86_ACCESS_READ);
+    context->single = mode & single_bits;
+}
+
+static void soft(const void *state, const struct ir_context *context, struct ir_block *block)
+{
+    uint32_t mode = context->mode;
+    bool wide = (mode & X86_MODE_CODE) == X86_MODE_64;
+    unsigned flat = mode >> X86_MODE_FLAT_SHIFT & 63;
+
+    (void)state;
+    block->mode = mode;
+    block->soft.base = context->base;
+    block->soft.code = (uint8_t)(2u << (mode & X86_MODE_CODE));
+    block->soft.stack = wide ? 8 : mode & X86_MODE_STACK32 ? 4 : 2;
+    block->soft.based = (uint8_t)(~flat & 63);
+    block->soft.no_tlb = mode & (X86_MODE_ALIGN | X86_MODE_WATCH);
+    block->soft.stepped = context->single;
+}
+
+static void fill_page(const struct x86_cpu *cpu, const struct x86_walk *walk, struct ir_page *page)
+{
+    uint8_t rights = walk->rights[x86_view(cpu, X86_ACCESS_READ)];
+
+    page->physical = walk->physical;
+    page->size = walk->page_size;
+    page->rights = (uint8_t)((rights & X86_RIGHT_READ ? IR_RIGHT_READ : 0) |
+                             (rights & X86_RIGHT_WRITE && walk->dirty ? IR_RIGHT_WRITE : 0) |
+                             (rights & X86_RIGHT_EXECUTE ? IR_RIGHT_EXECUTE : 0));
+    page->global = walk->global;
+}
+
+static bool walk(void *state, uint64_t linear, enum ir_right access, struct ir_page *page)
+{
+    struct x86_cpu *cpu = state;
+    struct x86_walk walk;
+    struct x86_fault fault;
+    unsigned how = access == IR_RIGHT_EXECUTE ? X86_ACCESS_EXECUTE
+                   : access == IR_RIGHT_WRITE ? X86_ACCESS_WRITE
+                                              : X86_ACCESS_READ;
+
+    memset(&walk, 0, sizeof walk);
+    if (!x86_walk(cpu, linear, how, &walk, &fault)) {
+        x86_raise(cpu, &fault);
+        return false;
+    }
+    if (!(cpu->system.cr0 & X86_CR0_PG)) {
+        walk.dirty = true;
+    }
+    fill_page(cpu, &walk, page);
+    return true;
+}
+
+static bool look(void *state, uint64_t linear, struct ir_page *page)
+{
+    struct x86_cpu *cpu = state;
+    struct x86_walk walk;
+
+    memset(&walk, 0, sizeof walk);
+    if (!x86_look(cpu, linear, &walk)) {
+        return false;
+    }
+    fill_page(cpu, &walk, page);
+    return true;
+}
+
+static bool code(void *state, uint64_t *linear, unsigned *room)
+{
+    struct x86_cpu *cpu = state;
+    const struct x86_segment *cs = &cpu->system.segment[NATIVE_CS];
+    uint64_t pc = cpu->state.pc;
+    struct x86_fault fault;
+    bool inside;
+
+    if (x86_code64(cpu)) {
+        *linear = pc;
+        *room = X86_FETCH + 1;
+        inside = x86_is_canonical(pc);
+    } else {
+        *linear = (uint32_t)(cs->base + pc);
+        inside = pc <= cs->limit;
+        *room =
+            inside && cs->limit - pc < X86_FETCH ? (unsigned)(cs->limit - pc) + 1 : X86_FETCH + 1;
+    }
+    if (!inside) {
+        x86_raise_error(&fault, X86_VECTOR_GP, 0);
+    } else if (!(cpu->system.mode & X86_MODE_BREAK) || !x86_debug_execute(cpu, *linear, &fault)) {
+        return true;
+    }
+    x86_raise(cpu, &fault);
+    return false;
+}
+
+static void raise(void *state, unsigned vector, uint32_t error)
+{
+    struct x86_cpu *cpu = state;
+    struct x86_fault fault;
+
+    if (vector == X86_VECTOR_MF) {
+        if (x86_float_error(cpu, &fault)) {
+            return;
+        }
+    } else if (vector == X86_VECTOR_GP || vector == X86_VECTOR_SS) {
+        x86_raise_error(&fault, vector, error);
+    } else {
+        x86_raise_plain(&fault, vector);
+    }
+    x86_raise(cpu, &fault);
+}
+
+/* What cannot be decoded: more bytes could not be fetched, or it is too long, or undefined. */
+static void raise_undecoded(struct x86_cpu *cpu, enum x86_decode why)
+{
+    uint8_t bytes[X86_FETCH];
+    struct x86_fault fault;
+
+    if (why == X86_DECODE_SHORT) {
+        x86_fetch(cpu, bytes, &fault);
+    } else if (why == X86_DECODE_TOO_LONG) {
+        x86_raise_error(&fault, X86_VECTOR_GP, 0);
+    } else {
+        x86_raise_plain(&fault, X86_VECTOR_UD);
+    }
+    x86_raise(cpu, &fault);
+}
+
+static void fetch_fault(void *state)
+{
+    raise_undecoded(state, X86_DECODE_SHORT);
+}
+
+/* Brings the operand of an instruction that the host executes. */
+static bool bring(struct x86_cpu *cpu, const struct x86_insn *insn, struct ir_operand *operand,
+                  struct x86_fault *fault)
+{
+    const struct native_insn *native = &insn->native;
+    struct x86_insn other = *insn;
+    unsigned access = native->mem_access & NATIVE_WRITE ? X86_ACCESS_WRITE : X86_ACCESS_READ;
+    uint8_t *at;
+
+    if (native->mem_implicit & NATIVE_MOFFS) { /* an address in the instruction */
+        other.native.base = NATIVE_RIP;
+        other.native.address = native->imm;
+    }
+    *operand = (struct ir_operand){
+        .linear = x86_operand_linear(cpu, &other),
+        .size = native->mem_size,
+        .read = native->mem_access & NATIVE_READ,
+        .write = native->mem_access & NATIVE_WRITE,
+    };
+    at = cpu->state.bounce + (operand->linear & 63);
+    cpu->state.temp[1] = (uint64_t)(uintptr_t)at;
+    if (!x86_system_operand(cpu, &other, operand->linear, operand->size, access, fault)) {
+        return false;
+    }
+    if (operand->write &&
+        !x86_linear_probe(cpu, operand->linear, operand->size, X86_ACCESS_WRITE, fault)) {
+        return false;
+    }
+    return !operand->read ||
+           x86_linear_read(cpu, operand->linear, at, operand->size, X86_ACCESS_READ, fault);
+}
+
+static bool execute(const void *config, void *state, const uint8_t *bytes, size_t size,
+                    struct ir_operand *operand)
+{
+    const struct x86_model *model = config;
+    struct x86_cpu *cpu = state;
+    struct x86_fault fault;
+    struct x86_insn insn;
+    enum x86_decode result =
+        x86_decode(x86_code_mode(cpu), &model->features, bytes, size, cpu->state.pc, &insn);
+    unsigned vector;
+
+    if (result != X86_DECODE_OK) {
+        raise_undecoded(cpu, result);
+        return true;
+    }
+    if (!x86_unit_allowed(cpu->system.mode, &insn, &vector)) {
+        x86_raise_plain(&fault, vector);
+    } else if (!x86_executes(&insn) && insn.lowering == X86_LOWER_NATIVE &&
+               x86_plain_memory(&insn.native) && insn.native.mem_access) {
+        if (bring(cpu, &insn, operand, &fault)) {
+            return false;
+        }
+    } else if (x86_execute(cpu, &insn, &fault)) {
+        return true;
+    }
+    x86_raise(cpu, &fault);
+    return true;
+}
+
+static void take_away(void *state, const struct ir_operand *operand)
+{
+    struct x86_cpu *cpu = state;
+    struct x86_fault fault;
+
+    if (operand->write &&
+        !x86_linear_write(cpu, operand->linear, cpu->state.bounce + (operand->linear & 63),
+                          operand->size, X86_ACCESS_WRITE, &fault)) {
+        x86_raise(cpu, &fault); /* another CPU has just taken the page away */
+    }
+}
+
+static void stepped(void *state)
+{
+    struct x86_cpu *cpu = state;
+
+    x86_instruction_done(cpu, cpu->system_flags & X86_FLAG_TF);
+}
+
+static bool pending(const void *state)
+{
+    return x86_event_pending(state);
+}
+
+static enum ir_event take_event(void *state)
+{
+    switch (x86_take_event(state)) {
+    case X86_TAKEN_NONE: return IR_EVENT_NONE;
+    case X86_TAKEN_DELIVERED: return IR_EVENT_TAKEN;
+    default: return IR_EVENT_WAIT;
+    }
+}
+
+static void print_state(const void *state, bool fpu, struct strbuf *text)
+{
+    x86_print_system(state, text);
+    if (fpu) {
+        x86_print_state(state, text, X86_PRINT_FPU);
+    }
+}
+
+static const struct ir_system x86_system_functions = {
+    .connect = connect,
+    .context = context,
+    .soft = soft,
+    .walk = walk,
+    .look = look,
+    .code = code,
+    .execute = execute,
+    .take_away = take_away,
+    .stepped = stepped,
+    .raise = raise,
+    .pending = pending,
+    .take_event = take_event,
+    .fetch_fault = fetch_fault,
+};
+
+const struct ir_guest x86_system_guest = {
+    .name = "x86",
+    .state_size = sizeof(struct x86_cpu),
+    .reset = reset,
+    .translate = x86_translate_system,
+    .system = &x86_system_functions,
+    .print_state = print_state,
+};
