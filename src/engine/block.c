@@ -657,11 +657,14 @@ static bool emit_block(struct vcpu *vcpu, uint64_t pc, bool indirect, unsigned l
 }
 
 /* A block that the one before runs into, and which cannot be translated now: only a jump. */
-static void emit_landing(struct engine *engine, uint64_t pc)
+static void emit_landing(struct vcpu *vcpu, uint64_t pc)
 {
+    struct engine *engine = vcpu->engine;
     struct ir_block *ir = engine->ir;
 
     ir_block_begin(ir, pc);
+    if (engine->group_place)
+        soft_prepare(vcpu, ir);
     ir_append_jump(ir, pc);
     engine->group_counted[engine->code->block_count] = 0;
     engine->group_count_at[engine->code->block_count] = 0;
@@ -782,7 +785,7 @@ static bool emit_chain(struct vcpu *vcpu, uint64_t pc, bool indirect, unsigned l
         if (s->landing && here == pc)
             return false;
         if (s->landing) {
-            emit_landing(engine, here);
+            emit_landing(vcpu, here);
             next = 0;
         }
         note_shape(engine->ir, s);

@@ -463,6 +463,8 @@ static void miss(struct vcpu *vcpu)
     const struct ir_system *sys = system_of(vcpu);
     const struct site *site = &vcpu->left;
     uint64_t linear = vcpu->state->miss;
+    unsigned size = (unsigned)site->target >> 1;
+    bool write = site->target & 1, crosses = ((linear + size - 1) ^ linear) >> PAGE_BITS;
     unsigned size = site->target & (IR_MISS_WRITE - 1);
     bool write = site->target & IR_MISS_WRITE,
          crosses = ((linear + size - 1) ^ linear) >> PAGE_BITS;
