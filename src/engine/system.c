@@ -465,9 +465,6 @@ static void miss(struct vcpu *vcpu)
     uint64_t linear = vcpu->state->miss;
     unsigned size = (unsigned)site->target >> 1;
     bool write = site->target & 1, crosses = ((linear + size - 1) ^ linear) >> PAGE_BITS;
-    unsigned size = site->target & (IR_MISS_WRITE - 1);
-    bool write = site->target & IR_MISS_WRITE,
-         crosses = ((linear + size - 1) ^ linear) >> PAGE_BITS;
     const struct block *block = &vcpu->engine->block[site->block];
     struct ir_page page;
 

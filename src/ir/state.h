@@ -52,16 +52,11 @@ enum ir_exit {
     IR_EXIT_ACCESSED,  /* it has been executed */
     IR_EXIT_MISS, /* the soft TLB does not know an address (state.miss) of the instruction; arg: its
                      size in bytes, twice, and 1 for a write */
-    IR_EXIT_MISS,    /* the soft TLB does not know an address (state.miss) of the instruction; arg:
-                        its size in bytes, and IR_MISS_WRITE for a write */
     IR_EXIT_STEPPED, /* system mode: the block's one instruction has been executed, and C wants to
                         look */
     IR_EXIT_STALE,   /* the source bytes of a self-checking block have changed; pc is its start */
     IR_EXIT_COUNT,
 };
-
-/* In the argument of IR_EXIT_MISS; above all sizes, of which FXSAVE's is 512. */
-enum { IR_MISS_WRITE = 1 << 16 };
 
 /* A segment as translated code uses it in system mode, where it is not flat. An access of `size`
  * bytes passes if offset + size - 1 is not above the limit of its kind; limits that are negative

@@ -168,7 +168,6 @@ bool setup_machine(struct setup *setup, struct options *options, struct error *e
     chardevs_on_quit(setup->machine->chardevs, quit, setup->machine);
     machine_hook(setup->machine, MACHINE_STAGE_READY, setup_monitors, setup);
     bool good = apply_words(setup, err);
-    setup_monitors(setup);
     machine_unlock(setup->machine);
     return good && machine_build(setup->machine, err);
 }
@@ -180,7 +179,6 @@ void setup_free(struct setup *setup)
         machine_monitors_free(setup->faces);
         machine_unlock(setup->machine);
     }
-    setup_free_monitors(setup);
     machine_free(setup->machine);
     free(setup->model);
 }

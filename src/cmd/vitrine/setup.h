@@ -21,7 +21,6 @@ struct setup {
     struct chardev *monitor[MONITORS_MAX];
     unsigned monitors, monitors_named;
     struct machine_monitors *faces;
-    struct machine_monitors *machine_monitors; /* NULL: not yet */
 };
 
 /* Makes and builds the machine. */
@@ -35,8 +34,5 @@ bool setup_add_monitor(struct setup *setup, struct chardev *chardev, struct erro
 
 /* monitors.c: puts the monitors on; a hook. */
 bool setup_monitors(void *opaque, struct machine *machine, struct error *err);
-/* monitors.c: before the machine is built; before it is freed. */
-void setup_monitors(struct setup *setup);
-void setup_free_monitors(struct setup *setup);
 
 #endif

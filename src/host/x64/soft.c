@@ -268,7 +268,6 @@ static void look_up(struct x64_emit *e, unsigned size, bool write)
     low_word(code, R10, R10);
     load_table(code, R10, soft->addend, R10);
     or_leave(e, IR_EXIT_MISS, size << 1 | write);
-    or_leave(e, IR_EXIT_MISS, size | (write ? IR_MISS_WRITE : 0));
 }
 
 /* The operand of modrm: host address R9 + R10. */
