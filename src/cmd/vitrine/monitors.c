@@ -1,33 +1,31 @@
 /* SPDX-License-Identifier: MIT
  *
- * Monitors: put on the back ends that options named, when the machine is ready. */
+ * The machine's monitors, once all is ready, and what they want of other rooms. */
 #include "cmd/vitrine/setup.h"
 #include "monitor/machine/attach.h"
+#include "net/net.h"
 
-static bool attach(void *opaque, struct machine *machine, struct error *err)
+static void network(void *opaque, struct strbuf *text)
+{
+    nets_print(((struct machine *)opaque)->nets, text);
+}
+
+static void user_network(void *opaque, struct strbuf *text)
+{
+    nets_print_user(((struct machine *)opaque)->nets, text);
+}
+
+bool setup_monitors(void *opaque, struct machine *machine, struct error *err)
 {
     struct setup *setup = opaque;
+    const struct machine_monitor_parts parts = {
+        .opaque = machine, .network = network, .user_network = user_network};
 
-    setup->machine_monitors = machine_monitors_new(machine, "Vitrine " VITRINE_VERSION, NULL);
+    setup->faces = machine_monitors_new(machine, "vitrine " VITRINE_VERSION, &parts);
     for (unsigned i = 0; i < setup->monitors; i++) {
-        if (!machine_monitors_add(setup->machine_monitors, setup->monitor[i], err)) {
-            return false;
+        if (!machine_monitors_add(setup->faces, setup->monitor[i], err)) {
+            return error_prefix(err, "-monitor: ");
         }
     }
     return true;
-}
-
-void setup_monitors(struct setup *setup)
-{
-    machine_hook(setup->machine, MACHINE_STAGE_READY, attach, setup);
-}
-
-void setup_free_monitors(struct setup *setup)
-{
-    if (setup->machine_monitors) {
-        machine_lock(setup->machine);
-        machine_monitors_free(setup->machine_monitors);
-        machine_unlock(setup->machine);
-        setup->machine_monitors = NULL;
-    }
 }

@@ -14,12 +14,13 @@ struct setup {
     struct options *options;
     struct machine *machine;
     struct x86_model *model; /* a copy: how many CPUs it says, and so on */
+    bool option_roms;        /* there are some */
     unsigned serials;        /* of -serial, so far */
     unsigned debugcons;
     /* What monitors are to be put on when all is ready. */
     struct chardev *monitor[MONITORS_MAX];
     unsigned monitors, monitors_named;
-    struct machine_monitors *machine_monitors; /* NULL: not yet */
+    struct machine_monitors *faces;
 };
 
 /* Makes and builds the machine. */
@@ -31,8 +32,7 @@ bool setup_default_lines(struct setup *setup, struct error *err);
 /* A monitor on a back end. */
 bool setup_add_monitor(struct setup *setup, struct chardev *chardev, struct error *err);
 
-/* monitors.c: before the machine is built; before it is freed. */
-void setup_monitors(struct setup *setup);
-void setup_free_monitors(struct setup *setup);
+/* monitors.c: puts the monitors on; a hook. */
+bool setup_monitors(void *opaque, struct machine *machine, struct error *err);
 
 #endif
