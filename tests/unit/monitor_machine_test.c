@@ -638,6 +638,23 @@ static void commands_steer(void **state)
     close_machine(f);
 }
 
+/* Firmware has opened LINT1 of the first CPU only. */
+static void nmi_goes_through_the_local_apic(void **state)
+{
+    (void)state;
+    struct fixture *f = plain();
+    struct local_apic *apic = f->machine->cpu[0].apic;
+
+    assert_true(local_apic_set_base(apic, local_apic_base(apic) | 0x400, 36));
+    assert_true(local_apic_write_msr(apic, 0x80f, 0x1ff));
+    assert_true(local_apic_write_msr(apic, 0x836, 0x400));
+    assert_int_equal(f->machine->cpu[0].x86->system.requests & X86_REQUEST_NMI, 0);
+    assert_string_equal(ask(f, "nmi"), "");
+    assert_int_equal(f->machine->cpu[0].x86->system.requests & X86_REQUEST_NMI, X86_REQUEST_NMI);
+    assert_int_equal(f->machine->cpu[1].x86->system.requests & X86_REQUEST_NMI, 0);
+    close_machine(f);
+}
+
 /* --- a machine that runs --- */
 
 struct client {
@@ -740,6 +757,7 @@ int main(void)
         cmocka_unit_test(screens_are_dumped),
         cmocka_unit_test(keys_are_sent),
         cmocka_unit_test(commands_steer),
+        cmocka_unit_test(nmi_goes_through_the_local_apic),
         cmocka_unit_test(a_guest_in_a_circle_does_not_hinder),
     };
     return cmocka_run_group_tests(tests, make_firmware, remove_firmware);
