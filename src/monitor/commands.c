@@ -220,6 +220,10 @@ static bool run_log(struct monitor_session *session, const struct monitor_argume
     struct error err;
     bool ok = true;
 
+    if (!strcmp(arguments->value[0].word, "help")) {
+        print_log_items(session);
+        return true;
+    }
     for (const char *at = arguments->value[0].word; ok && *at;) {
         size_t len = strcspn(at, ",");
         char *item = mem_stringn(at, len);

@@ -459,8 +459,8 @@ static void registers_are_shown(void **state)
         {"p $eflags", "0x2\n"},
         {"p $al", "0\n"},
         {"p $idtr.limit", "0xffff\n"},
-        {"p $xmm0", "unknown register\n" TRY("print")},
-        {"p $cs.nosuch", "unknown register\n" TRY("print")},
+        {"p $xmm0", "unknown register\n" TRY("p")},
+        {"p $cs.nosuch", "unknown register\n" TRY("p")},
         {"p/c 65", "'A'\n"},
         {"p/c 10", "'\\n'\n"},
         {"p/o 8", "010\n"},
@@ -498,6 +498,8 @@ static void memory_is_shown(void **state)
         {"xp /4xw 0x90000000", "0000000090000000: Cannot access memory\n"},
         {"x /1xb 0x100000000", "0000000100000000: Cannot access memory\n"},
         {"x /0xb 0", ""},
+        {"xp /2i 0x8ffffffff", "0x8ffffffff: unable to read memory\n"},
+        {"memsave 0 1", "memsave: string expected\n" TRY("memsave")},
         {"gva2gpa 0x7c00", "gpa: 0x7c00\n"},
         {"gva2gpa 0x100000000", "Unmapped\n"},
         {"gpa2hva 0x90000000", "No memory is mapped at address 0x90000000\n"},
@@ -571,7 +573,7 @@ static void screens_are_dumped(void **state)
     char *path = mem_format("%s/screen", folder), *line;
 
     line = mem_format("screendump %s", path);
-    assert_string_equal(ask(f, line), "Error: There is no console to take a screendump from.\n");
+    assert_string_equal(ask(f, line), "Error: There is no console to take a screendump from\n");
     display_console_add(&f->machine->board.consoles, &console, "VGA", "vga0", &ops, &console);
     assert_string_equal(ask(f, line), "");
     check_file(path, "P6\n2 1\n255\n\x11\x22\x33\x44\x55\x66", 17);
