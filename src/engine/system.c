@@ -463,8 +463,8 @@ static void miss(struct vcpu *vcpu)
     const struct ir_system *sys = system_of(vcpu);
     const struct site *site = &vcpu->left;
     uint64_t linear = vcpu->state->miss;
-    unsigned size = site->target & 255;
-    bool write = site->target & 256, crosses = ((linear + size - 1) ^ linear) >> PAGE_BITS;
+    unsigned size = (unsigned)site->target >> 1;
+    bool write = site->target & 1, crosses = ((linear + size - 1) ^ linear) >> PAGE_BITS;
     const struct block *block = &vcpu->engine->block[site->block];
     struct ir_page page;
 

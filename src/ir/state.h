@@ -50,8 +50,8 @@ enum ir_exit {
     IR_EXIT_INTERRUPT, /* somebody asked this vCPU to stop, at an instruction boundary */
     IR_EXIT_ACCESS,    /* the guest's accesses() tells what the instruction will do to memory */
     IR_EXIT_ACCESSED,  /* it has been executed */
-    IR_EXIT_MISS,    /* the soft TLB does not know an address (state.miss) of the instruction; arg:
-                        its size in bytes, and 256 for a write */
+    IR_EXIT_MISS, /* the soft TLB does not know an address (state.miss) of the instruction; arg: its
+                     size in bytes, twice, and 1 for a write */
     IR_EXIT_STEPPED, /* system mode: the block's one instruction has been executed, and C wants to
                         look */
     IR_EXIT_STALE,   /* the source bytes of a self-checking block have changed; pc is its start */

@@ -267,7 +267,7 @@ static void look_up(struct x64_emit *e, unsigned size, bool write)
     sum(code, RCX, RCX, R10, 1, true);
     low_word(code, R10, R10);
     load_table(code, R10, soft->addend, R10);
-    or_leave(e, IR_EXIT_MISS, size | (write ? 256 : 0));
+    or_leave(e, IR_EXIT_MISS, size << 1 | write);
 }
 
 /* The operand of modrm: host address R9 + R10. */
