@@ -2,9 +2,13 @@
  *
  * The walk of a small kernel over the PCI bus: for every slot and function it reads what is there
  * with pci_read_config_word(), as articles on systems programming show it. With `-d
- * trace:pci_cfg_read` the reads of each device are: vendor (twice), class, interrupt line. options:
- * -vga std -nic none -device e1000,addr=3 bochs: no, it has other devices
+ * trace:pci_cfg_read` the reads of each device are: vendor (twice), class, interrupt line.
  */
+
+/* options: -vga std -nic none -device e1000,addr=3 */
+
+/* bochs: no, it has other devices */
+
 #include "bare.h"
 
 static uint32_t pci_read_config_word(uint8_t bus, uint8_t device, uint8_t function, uint8_t reg)

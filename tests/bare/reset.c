@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
  * What resets the machine: a triple fault, the keyboard controller, port 92, port CF9. What has
- * been seen lies in memory that a reset leaves alone; each start goes on with the next. resets: yes
+ * been seen lies in memory that a reset leaves alone; each start goes on with the next.
  */
+
+/* resets: yes */
+
 #include "bare.h"
 
 enum { STAGES = 4 };

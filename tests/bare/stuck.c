@@ -1,8 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
  * A tight loop with interrupts off, which never ends: whoever watches must still be able to look,
- * to trace and to quit. ends: never qemu: no, it never ends bochs: no, it never ends
+ * to trace and to quit.
  */
+
+/* ends: never */
+
+/* qemu: no, it never ends */
+
+/* bochs: no, it never ends */
+
 #include "bare.h"
 
 void program(void)

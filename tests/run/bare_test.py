@@ -34,7 +34,7 @@ ENDED_WELL = 1
 def note(name, key):
     """What the head of a program's source says behind `key:`; "" when nothing."""
     with open(os.path.join(TOP, "tests", "bare", name + ".c"), encoding="utf-8") as file:
-        found = re.search(rf"^(?:/| )\* {key}: ([^*\n]*)", file.read(2000), re.M)
+        found = re.search(rf"^/\* {key}: (.*) \*/$", file.read(2000), re.M)
     return found[1].strip() if found else ""
 
 
