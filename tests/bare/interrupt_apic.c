@@ -200,9 +200,11 @@ static void timer(void)
         count_interrupt(TIMER_VECTOR, END_APIC, NULL);
         apic_write(APIC_TIMER, TIMER_VECTOR | LVT_DEADLINE);
         __asm__ volatile("mfence");
-        uint64_t deadline = rdtsc() + 1000000;
+        uint64_t deadline = rdtsc() + 1000000000000;
         wrmsr(MSR_TSC_DEADLINE, deadline);
         expect(rdmsr(MSR_TSC_DEADLINE), deadline);
+        deadline = rdtsc() + 1000000;
+        wrmsr(MSR_TSC_DEADLINE, deadline);
         expect_true(wait_interrupts(TIMER_VECTOR, 1, 2000000));
         expect_true(rdtsc() >= deadline);
         expect(rdmsr(MSR_TSC_DEADLINE), 0);
@@ -392,9 +394,9 @@ static void hpet(void)
     timer_still();
     count_interrupt(LINE_VECTOR, END_APIC, NULL);
     ioapic_route(pin, LINE_VECTOR, 0);
-    hpet_write(0x120, pin << 9 | 1 << 8 | 1 << 2);
     hpet_write(0x12c, 0);
     hpet_write(0x128, hpet_read(0xf0) + 2 * millisecond);
+    hpet_write(0x120, pin << 9 | 1 << 8 | 1 << 2);
     expect_true(wait_interrupts(LINE_VECTOR, 1, 200000));
     wait_time(5000, true);
     expect(interrupt_count[LINE_VECTOR], 1);
