@@ -203,6 +203,7 @@ static void *thread_main(void *opaque)
     }
     machine_lock(machine);
     cpu->thread_id = gettid();
+    pthread_cond_broadcast(&machine->stood);
     while (!machine->own->ends) {
         if (!machine_may_run(machine)) {
             machine_wait(machine, &cpu->wake, TIMER_NEVER);
@@ -360,6 +361,11 @@ bool machine_cpus_start(struct machine *machine, struct error *err)
             return error_set(err, "no thread for CPU %u: %s", i, strerror(failed));
         }
         cpu->started = true;
+    }
+    for (unsigned i = 0; machine->engine && i < machine->cpus; i++) {
+        while (!machine->cpu[i].thread_id) {
+            machine_wait(machine, &machine->stood, TIMER_NEVER);
+        }
     }
     return true;
 }

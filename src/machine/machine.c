@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "machine/internal.h"
+#include "net/net.h"
 
 enum { BLOCK_THREADS = 4, NANOSECONDS = 1000000000 };
 
@@ -303,6 +304,8 @@ struct machine *machine_new(const struct machine_options *options, struct error 
                         ? block_pool_new_timed(&machine->clock, BLOCK_LATENCY)
                         : block_pool_new(BLOCK_THREADS, results_are_there, machine);
     block_pool_on_stop(machine->pool, drive_stops, machine);
+    machine->nets = machine->board.nets = nets_new(loop, &machine->clock);
+    nets_run(machine->nets, false);
     machine_unlock(machine);
     return machine;
 }
@@ -332,6 +335,7 @@ void machine_free(struct machine *machine)
     machine_lock(machine);
     block_pool_drain(machine->pool);
     device_free_all(&machine->board);
+    nets_free(machine->nets);
     machine_roms_free(machine);
     machine_cpus_free(machine);
     machine_drives_free(machine);

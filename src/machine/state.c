@@ -12,6 +12,7 @@
 #include "base/memory.h"
 #include "device/piix4_pm.h"
 #include "machine/internal.h"
+#include "net/net.h"
 #include "trace-machine.h"
 
 static const char *const state_names[] = {
@@ -81,6 +82,7 @@ static void set_state(struct machine *machine, enum run_state state)
 static void notify(struct machine *machine, bool running)
 {
     trace_vm_state_notify(running, (int)machine->state, run_state_name(machine->state));
+    nets_run(machine->nets, running);
     TELL(machine, state, running, machine->state)
 }
 

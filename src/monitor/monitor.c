@@ -59,9 +59,15 @@ struct monitor_session *monitor_session_new(struct monitor *monitor)
     struct monitor_session *session = mem_alloc(sizeof *session);
 
     session->monitor = monitor;
-    session->format = (struct monitor_format){1, 'x', 4};
     strbuf_init(&session->answer);
+    monitor_session_reset(session);
     return session;
+}
+
+void monitor_session_reset(struct monitor_session *session)
+{
+    session->format = (struct monitor_format){1, 'x', 4};
+    session->cpu = 0;
 }
 
 void monitor_session_free(struct monitor_session *session)

@@ -118,6 +118,8 @@ bool monitor_listen(struct monitor *monitor, const char *path, struct error *err
 
 struct monitor_session *monitor_session_new(struct monitor *monitor);
 void monitor_session_free(struct monitor_session *session);
+/* Somebody else sits there: current vCPU and format are as in a new one. */
+void monitor_session_reset(struct monitor_session *session);
 
 /* "NAME VERSION monitor - type 'help' for more information". */
 void monitor_greet(struct monitor_session *session);

@@ -21,6 +21,7 @@
 
 #include "base/memory.h"
 #include "base/strbuf.h"
+#include "display/display.h"
 #include "guest/x86/cpuid.h"
 #include "guest/x86/x86.h"
 #include "machine/machine.h"
@@ -77,17 +78,6 @@ struct fixture {
     struct strbuf text; /* read */
 };
 
-static char *dumped; /* what screendump was asked for */
-
-static bool dump_screen(void *opaque, const char *device, const char *file, const char *format,
-                        struct error *err)
-{
-    (void)opaque;
-    free(dumped);
-    dumped = mem_format("%s %s %s", device ? device : "-", file, format);
-    return strcmp(format, "bmp") != 0 || error_set(err, "no such format");
-}
-
 static void show_network(void *opaque, struct strbuf *text)
 {
     (void)opaque;
@@ -96,7 +86,7 @@ static void show_network(void *opaque, struct strbuf *text)
 
 static void open_machine(struct fixture *f)
 {
-    static const struct machine_monitor_parts parts = {NULL, show_network, dump_screen};
+    static const struct machine_monitor_parts parts = {NULL, show_network, NULL};
     struct error err = {""};
 
     memset(f, 0, sizeof *f);
@@ -149,8 +139,6 @@ static void close_machine(struct fixture *f)
         close(f->here[i]);
     }
     strbuf_free(&f->text);
-    free(dumped);
-    dumped = NULL;
 }
 
 /* Runs the loop until what is read ends so. */
@@ -171,7 +159,8 @@ static const char *until(struct fixture *f, int fd, const char *ending)
             return f->text.data;
         }
     }
-    fail_msg("no '%s' but '%s'", ending, f->text.data);
+    fail_msg("no '%s' but %zu bytes, '%s'", ending, f->text.len,
+             f->text.data + (f->text.len > 200 ? f->text.len - 200 : 0));
     return NULL;
 }
 
@@ -396,7 +385,7 @@ static void long_answers_wait_for_their_reader(void **state)
     int fd = f->here[0];
 
     type(fd, "xp /200000xb 0\np 1\n");
-    until(f, fd, "p 1\r\n0x01\r\n(qemu) ");
+    until(f, fd, "p 1\r\n0x1\r\n(qemu) ");
     assert_non_null(strstr(f->text.data, "\r\n0000000000030d38: 0x00"));
     close_machine(f);
 }
@@ -432,6 +421,7 @@ static void the_state_is_told(void **state)
         {"trace-file flush", ""},
         {"trace-filter pci_cfg_read offs", "filter 'offs' for event 'pci_cfg_read'"},
         {"trace-filter load_file name == \"x\"", ""},
+        {"trace-event load_file off", ""},
         {"info block nosuch", ""},
     };
     struct fixture *f = plain();
@@ -480,7 +470,7 @@ static void registers_are_shown(void **state)
     CHECK(f, exchanges);
     expect(f, "info registers", "\nCPU#0\nEAX=00000000 EBX=00000000");
     assert_non_null(strstr(f->text.data, "CS =f000 ffff0000 0000ffff 00009b00\n"));
-    assert_non_null(strstr(f->text.data, "\nFCW=037f FSW=0000 [ST=0] FTW=00 MXCSR=00001f80\n"));
+    assert_non_null(strstr(f->text.data, "\nFCW=0040 FSW=0000 [ST=0] FTW=ff MXCSR=00001f80\n"));
     assert_non_null(strstr(f->text.data, "\nXMM06="));
     assert_null(strstr(f->text.data, "XMM08="));
     assert_null(strstr(f->text.data, "CPU#1"));
@@ -495,7 +485,7 @@ static void memory_is_shown(void **state)
     (void)state;
     static const struct exchange exchanges[] = {
         {"x /3i $pc", "0xfffffff0:  fa                       cli      \n"
-                      "0xfffffff1:  eb fe                    jmp      0xfffffff1\n"
+                      "0xfffffff1:  eb fe                    jmp      0xfff1\n"
                       "0xfffffff3:  00 00                    addb     %al, (%bx, %si)\n"},
         {"xp /7cb 0xf0000", "00000000000f0000: 'V' 'i' 't' 'r' 'i' 'n' 'e'\n"},
         {"xp /2xw 0xf0000", "00000000000f0000: 0x72746956 0x00656e69\n"},
@@ -503,7 +493,7 @@ static void memory_is_shown(void **state)
                             "00000000000f0008: 0x00\n"},
         {"xp /3db 0xf0005", "00000000000f0005: 110 101   0\n"},
         {"xp /2ob 0xf0005", "00000000000f0005: 0156 0145\n"},
-        {"xp /1dg 0xf0000", "00000000000f0000:    28549254706096470\n"},
+        {"xp /1dg 0xf0000", "00000000000f0000:    28550371818629462\n"},
         {"xp /1xg 0x100000", "0000000000100000: 0x0000000000000000\n"},
         {"xp /4xw 0x90000000", "0000000090000000: Cannot access memory\n"},
         {"x /1xb 0x100000000", "0000000100000000: Cannot access memory\n"},
@@ -561,18 +551,47 @@ static void memory_is_saved(void **state)
     close_machine(f);
 }
 
+static void draw(void *opaque)
+{
+    struct display_console *console = opaque;
+    const uint32_t pixels[2] = {0x112233, 0x445566};
+    struct display_rectangle rectangle = {0};
+
+    assert_true(display_console_resize(console, 2, 1));
+    display_console_row(console, 0, pixels, &rectangle);
+    display_console_changed_rectangle(console, &rectangle);
+}
+
 static void screens_are_dumped(void **state)
 {
     (void)state;
+    static const struct display_console_ops ops = {.draw = draw};
+    struct display_console console = {0};
     struct fixture *f = plain();
+    char *path = mem_format("%s/screen", folder), *line;
 
-    assert_string_equal(ask(f, "screendump a.ppm"), "");
-    assert_string_equal(dumped, "- a.ppm ppm");
-    assert_string_equal(ask(f, "screendump a.png -f png vga0 0"), "");
-    assert_string_equal(dumped, "vga0 a.png png");
-    assert_string_equal(ask(f, "screendump a -f bmp"), "Error: no such format\n");
+    line = mem_format("screendump %s", path);
+    assert_string_equal(ask(f, line), "Error: There is no console to take a screendump from.\n");
+    display_console_add(&f->machine->board.consoles, &console, "VGA", "vga0", &ops, &console);
+    assert_string_equal(ask(f, line), "");
+    check_file(path, "P6\n2 1\n255\n\x11\x22\x33\x44\x55\x66", 17);
+    free(line);
+    line = mem_format("screendump %s -f png vga0 0", path);
+    assert_string_equal(ask(f, line), "");
+    FILE *file = fopen(path, "rb");
+    assert_int_equal(fgetc(file), 0x89);
+    fclose(file);
+    free(line);
+    line = mem_format("screendump %s vga1", path);
+    assert_string_equal(ask(f, line), "Error: Device 'vga1' not found, or it has no screen\n");
+    free(line);
+    expect(f, "screendump /no/such/file", "Error: ");
+    assert_non_null(strstr(f->text.data, "No such file or directory"));
+    expect(f, "screendump a -f bmp", "Error: ");
     expect(f, "screendump a -f", "screendump: -f wants a format");
     expect(f, "screendump", "screendump: filename expected\n");
+    display_console_remove(&console);
+    free(path);
     close_machine(f);
 }
 
@@ -625,6 +644,7 @@ struct client {
     pthread_t thread;
     int fd;
     struct strbuf all;
+    size_t read; /* of it, up to the last prompt */
 };
 
 static bool read_until(struct client *client, const char *ending)
@@ -633,8 +653,9 @@ static bool read_until(struct client *client, const char *ending)
 
     for (;;) {
         size_t length = strlen(ending);
-        if (client->all.len >= length &&
+        if (client->all.len >= client->read + length &&
             !memcmp(client->all.data + client->all.len - length, ending, length)) {
+            client->read = client->all.len;
             return true;
         }
         ssize_t n = read(client->fd, bytes, sizeof bytes);
@@ -648,10 +669,21 @@ static bool read_until(struct client *client, const char *ending)
 static void *run_client(void *opaque)
 {
     static const char *const lines[] = {"info status\n", "x /2i $pc\n", "info registers\n",
-                                        "stop\n",        "p $eip\n",    "cont\n",
-                                        "p $eip\n"};
+                                        "stop\n",        "p/x $eip\n",  "cont\n",
+                                        "p/x $eip\n"};
     struct client *client = opaque;
 
+    /* The vCPU's thread has begun. */
+    for (int i = 0; i < PATIENCE && read_until(client, "(qemu) "); i++) {
+        if (client->all.len > 40 && strstr(client->all.data + client->all.len - 20, "0xfff1")) {
+            break;
+        }
+        usleep(1000);
+        if (write(client->fd, "p/x $eip\n", 9) < 0) {
+            return NULL;
+        }
+    }
+    client->read = 0;
     for (size_t i = 0; read_until(client, "(qemu) ") && i < sizeof lines / sizeof lines[0]; i++) {
         if (write(client->fd, lines[i], strlen(lines[i])) < 0) {
             return NULL;
@@ -667,7 +699,7 @@ static void a_guest_in_a_circle_does_not_hinder(void **state)
 {
     (void)state;
     struct fixture f;
-    struct client client;
+    struct client client = {0};
 
     open_machine(&f);
     f.options.stopped = false;
@@ -684,9 +716,9 @@ static void a_guest_in_a_circle_does_not_hinder(void **state)
     assert_non_null(result);
     assert_non_null(strstr(client.all.data, "VM status: running\r\n"));
     assert_non_null(
-        strstr(client.all.data, "0xfffffff1:  eb fe                    jmp      0xfffffff1\r\n"));
+        strstr(client.all.data, "0xfffffff1:  eb fe                    jmp      0xfff1\r\n"));
     assert_non_null(strstr(client.all.data, "EIP=0000fff1"));
-    assert_non_null(strstr(client.all.data, "p $eip\r\n0xfff1\r\n(qemu) cont"));
+    assert_non_null(strstr(client.all.data, "stop\r\n(qemu) p/x $eip\r\n0xfff1\r\n(qemu) cont"));
     close(client.fd);
     strbuf_free(&client.all);
     close_machine(&f);

@@ -186,6 +186,7 @@ static void stop(struct attached *attached)
 static void forget(struct attached *attached)
 {
     attached->open = attached->greeted = false;
+    monitor_session_reset(attached->session);
     strbuf_free(&attached->out);
     attached->out_done = 0;
     if (attached->editor) {

@@ -30,12 +30,9 @@ struct strbuf;
 /* What rooms offer that the machine knows nothing of. Functions may be NULL. */
 struct machine_monitor_parts {
     void *opaque;
-    /* `info network`. */
+    /* `info network`, `info usernet`. */
     void (*network)(void *opaque, struct strbuf *text);
-    /* Writes the screen of a display device (id, NULL: the first) to a file; `format` is a word:
-     * "ppm", "png". */
-    bool (*screendump)(void *opaque, const char *device, const char *file, const char *format,
-                       struct error *err);
+    void (*user_network)(void *opaque, struct strbuf *text);
 };
 
 /* The set of a machine that was made; it has no monitor yet. `version` is what greetings begin
