@@ -148,7 +148,8 @@ class Recordings(Case):
         script = [sys.executable, os.path.join(ROOT, "python", "simpletrace.py"), f"{path}.events", path]
         while_running = subprocess.run(script, check=True, stdout=subprocess.PIPE, text=True).stdout
         for name in ("bios-256k.bin", "vgabios-stdvga.bin", "efi-e1000.rom"):
-            self.assertRegex(while_running, rf"load_file [0-9.]+ pid={machine.process.pid} name={name} path=/\S+/{name}")
+            self.assertRegex(while_running, rf"load_file [0-9.]+ pid={machine.process.pid} "
+                             rf"name=b'{name}' path=b'/\S+/{name}'")
         machine.monitor_quit()
         self.check_end(machine)
         self.assertEqual(subprocess.run(script, check=True, stdout=subprocess.PIPE, text=True).stdout, while_running)
