@@ -369,7 +369,7 @@ void machine_stop(struct machine *machine, enum run_state state);
  * required"); running already is fine. */
 bool machine_cont(struct machine *machine, struct error *err);
 void machine_reset(struct machine *machine, enum shutdown_cause cause);
-/* Pressed on every vCPU: the NMI button. */
+/* The NMI button: LINT1 of every local APIC. */
 void machine_nmi(struct machine *machine);
 
 static inline bool machine_is_running(const struct machine *machine)

@@ -177,13 +177,10 @@ void machine_reset(struct machine *machine, enum shutdown_cause cause)
     machine_release(machine);
 }
 
+/* Through the local APICs' LINT1, as the button of a PC: who has masked it hears nothing. */
 void machine_nmi(struct machine *machine)
 {
-    for (unsigned i = 0; i < machine->cpus; i++) {
-        const struct apic_message message = {.destination = local_apic_id(machine->cpu[i].apic),
-                                             .delivery = APIC_NMI};
-        apic_bus_deliver(&machine->apics, &message);
-    }
+    irq_pulse(apic_bus_line(&machine->apics, 1));
 }
 
 /* --- the end --- */

@@ -32,6 +32,10 @@ def sections(name):
     return dict(zip(parts[1::2], parts[2::2]))
 
 
+# A row of a table of the monitor: its name, without others behind bars.
+COMMAND = r'(?m)^    \{(?:\.name = )?"([a-z][a-z0-9_-]*)(?:\|[^"]*)?",\s+(?:NULL|"|\.help)'
+
+
 def source(*parts):
     with open(os.path.join(ROOT, *parts), encoding="utf-8") as file:
         return file.read()
@@ -139,14 +143,30 @@ class Help(unittest.TestCase):
                     self.assertIn(option, known, command)
 
     def test_monitor(self):
-        """The commands of the tables in the code, in the manual page and in docs/."""
+        """The commands of the tables in the code, in the manual pages and in docs/."""
         page = sections("vitrine-user")["MONITOR"]
         with open(os.path.join(ROOT, "docs", "vitrine-user.md"), encoding="utf-8") as file:
             told = file.read()
         names = set()
         for place in (("src", "monitor", "commands.c"), ("src", "cmd", "vitrine-user", "main.c")):
-            names |= set(re.findall(r'\{(?:\.name = )?"([a-z-]+)",\s', source(*place)))
+            names |= set(re.findall(COMMAND, source(*place)))
         self.assertGreaterEqual(names, {"help", "trace-event", "jit", "quit"})
+        for name in names:
+            for text in (page, told):
+                self.assertRegex(text, rf"(?<![\w-]){name}(?![\w-])")
+
+    def test_monitor_of_machines(self):
+        with open(os.path.join(ROOT, "docs", "man", "vitrine-monitor.7"), encoding="utf-8") as file:
+            page = re.sub(r"\\f[A-Z]", "", file.read().replace(r"\-", "-"))
+        with open(os.path.join(ROOT, "docs", "monitor.md"), encoding="utf-8") as file:
+            told = file.read()
+        folder = ("src", "monitor", "machine")
+        places = [(*folder, name) for name in os.listdir(os.path.join(ROOT, *folder))
+                  if name.endswith(".c")] + [("src", "monitor", "commands.c")]
+        names = set()
+        for place in places:
+            names |= set(re.findall(COMMAND, source(*place)))
+        self.assertGreaterEqual(names, {"help", "xp", "registers", "mtree", "sendkey"})
         for name in names:
             for text in (page, told):
                 self.assertRegex(text, rf"(?<![\w-]){name}(?![\w-])")

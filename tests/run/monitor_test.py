@@ -99,7 +99,7 @@ class Pipes(Case):
         process = self.start(self.command("-monitor", "stdio", "-S", "-name", "glass"),
                              stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         out, _ = process.communicate(b"info status\ninfo name\nfoo\nq\n", timeout=60)
-        self.assertRegex(out, rb"^Vitrine \d[\d.]* monitor - type 'help' for more information\r\n"
+        self.assertRegex(out, rb"^vitrine \d[\d.]* monitor - type 'help' for more information\r\n"
                          rb"\(qemu\) info status\r\nVM status: paused \(prelaunch\)\r\n"
                          rb"\(qemu\) info name\r\nglass\r\n"
                          rb"\(qemu\) foo\r\nunknown command: 'foo'\r\n\(qemu\) q\r\n$")

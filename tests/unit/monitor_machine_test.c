@@ -459,8 +459,8 @@ static void registers_are_shown(void **state)
         {"p $eflags", "0x2\n"},
         {"p $al", "0\n"},
         {"p $idtr.limit", "0xffff\n"},
-        {"p $xmm0", "unknown register\n" TRY("print")},
-        {"p $cs.nosuch", "unknown register\n" TRY("print")},
+        {"p $xmm0", "unknown register\n" TRY("p")},
+        {"p $cs.nosuch", "unknown register\n" TRY("p")},
         {"p/c 65", "'A'\n"},
         {"p/c 10", "'\\n'\n"},
         {"p/o 8", "010\n"},
@@ -498,6 +498,8 @@ static void memory_is_shown(void **state)
         {"xp /4xw 0x90000000", "0000000090000000: Cannot access memory\n"},
         {"x /1xb 0x100000000", "0000000100000000: Cannot access memory\n"},
         {"x /0xb 0", ""},
+        {"xp /2i 0x8ffffffff", "0x8ffffffff: unable to read memory\n"},
+        {"memsave 0 1", "memsave: string expected\n" TRY("memsave")},
         {"gva2gpa 0x7c00", "gpa: 0x7c00\n"},
         {"gva2gpa 0x100000000", "Unmapped\n"},
         {"gpa2hva 0x90000000", "No memory is mapped at address 0x90000000\n"},
@@ -571,7 +573,7 @@ static void screens_are_dumped(void **state)
     char *path = mem_format("%s/screen", folder), *line;
 
     line = mem_format("screendump %s", path);
-    assert_string_equal(ask(f, line), "Error: There is no console to take a screendump from.\n");
+    assert_string_equal(ask(f, line), "Error: There is no console to take a screendump from\n");
     display_console_add(&f->machine->board.consoles, &console, "VGA", "vga0", &ops, &console);
     assert_string_equal(ask(f, line), "");
     check_file(path, "P6\n2 1\n255\n\x11\x22\x33\x44\x55\x66", 17);
@@ -635,6 +637,23 @@ static void commands_steer(void **state)
     assert_string_equal(ask(f, "system_reset"), "");
     assert_string_equal(ask(f, "nmi"), "");
     assert_string_equal(ask(f, "system_powerdown"), "");
+    close_machine(f);
+}
+
+/* Firmware has opened LINT1 of the first CPU only. */
+static void nmi_goes_through_the_local_apic(void **state)
+{
+    (void)state;
+    struct fixture *f = plain();
+    struct local_apic *apic = f->machine->cpu[0].apic;
+
+    assert_true(local_apic_set_base(apic, local_apic_base(apic) | 0x400, 36));
+    assert_true(local_apic_write_msr(apic, 0x80f, 0x1ff));
+    assert_true(local_apic_write_msr(apic, 0x836, 0x400));
+    assert_int_equal(f->machine->cpu[0].x86->system.requests & X86_REQUEST_NMI, 0);
+    assert_string_equal(ask(f, "nmi"), "");
+    assert_int_equal(f->machine->cpu[0].x86->system.requests & X86_REQUEST_NMI, X86_REQUEST_NMI);
+    assert_int_equal(f->machine->cpu[1].x86->system.requests & X86_REQUEST_NMI, 0);
     close_machine(f);
 }
 
@@ -740,6 +759,7 @@ int main(void)
         cmocka_unit_test(screens_are_dumped),
         cmocka_unit_test(keys_are_sent),
         cmocka_unit_test(commands_steer),
+        cmocka_unit_test(nmi_goes_through_the_local_apic),
         cmocka_unit_test(a_guest_in_a_circle_does_not_hinder),
     };
     return cmocka_run_group_tests(tests, make_firmware, remove_firmware);

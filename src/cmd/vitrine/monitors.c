@@ -10,10 +10,16 @@ static void network(void *opaque, struct strbuf *text)
     nets_print(((struct machine *)opaque)->nets, text);
 }
 
+static void user_network(void *opaque, struct strbuf *text)
+{
+    nets_print_user(((struct machine *)opaque)->nets, text);
+}
+
 bool setup_monitors(void *opaque, struct machine *machine, struct error *err)
 {
     struct setup *setup = opaque;
-    const struct machine_monitor_parts parts = {.opaque = machine, .network = network};
+    const struct machine_monitor_parts parts = {
+        .opaque = machine, .network = network, .user_network = user_network};
 
     setup->faces = machine_monitors_new(machine, "vitrine " VITRINE_VERSION, &parts);
     for (unsigned i = 0; i < setup->monitors; i++) {

@@ -180,7 +180,7 @@ static bool run_screendump(struct monitor_session *session,
     if (!console && word[1]) {
         monitor_printf(session, "Error: Device '%s' not found, or it has no screen\n", word[1]);
     } else if (!console) {
-        monitor_printf(session, "Error: There is no console to take a screendump from.\n");
+        monitor_printf(session, "Error: There is no console to take a screendump from\n");
     } else if (!display_format_parse(word[0], &format, &err) ||
                !display_screendump(console, arguments->value[0].word, format, &err)) {
         session_print_error(session, &err);
