@@ -53,19 +53,16 @@ static uint8_t *cached(void *opaque, uint64_t linear, bool write)
     return linear < MACHINE_RAM && *(uint32_t *)page_entry(m, linear) ? m->ram + linear : NULL;
 }
 
-/* cached() looks at the page tables each time. */
-static void nothing_to_flush(void *opaque, enum ir_flush what, uint64_t address)
+static void forget(void *opaque, enum ir_flush what, uint64_t address)
 {
-    (void)opaque;
-    (void)what;
-    (void)address;
+    (void)opaque, (void)what, (void)address;
 }
 
 /* How the machine gets at its memory: by walks; by the TLB; element by element, since there is a
  * breakpoint on data somewhere. */
 static void choose_way(struct machine *m, unsigned way)
 {
-    static struct ir_tlb tlb = {.flush = nothing_to_flush, .cached = cached};
+    static struct ir_tlb tlb = {.cached = cached, .flush = forget};
 
     tlb.opaque = m;
     m->cpu.system.tlb = way == 1 ? &tlb : NULL;
