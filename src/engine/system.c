@@ -39,13 +39,21 @@ static const struct ir_system *system_of(const struct vcpu *vcpu)
 
 /* --- RAM --- */
 
-/* The RAM or ROM that a whole page of physical memory is. */
-static bool find_ram(const struct engine *engine, uint64_t physical, struct mem_range *range)
+/* The RAM or ROM that a whole page of physical memory is. What was found last holds until the space
+ * changes, which makes the vCPU flush. */
+static bool find_ram(struct vcpu *vcpu, uint64_t physical, struct mem_range *range)
 {
     uint64_t page = physical & ~(uint64_t)(PAGE - 1);
+    struct mem_range *last = &vcpu->soft->range;
 
-    return mem_find(engine->config.space, page, range) &&
-           (range->region->kind == MEM_RAM || range->region->kind == MEM_ROM) &&
+    if (last->region && page >= last->start && page - last->start < last->size) {
+        *range = *last;
+    } else {
+        if (!mem_find(vcpu->engine->config.space, page, range))
+            return false;
+        *last = *range;
+    }
+    return (range->region->kind == MEM_RAM || range->region->kind == MEM_ROM) &&
            (range->size == 0 || range->size - (page - range->start) >= PAGE) &&
            mem_host(range->region);
 }
@@ -78,7 +86,7 @@ static bool fill(struct vcpu *vcpu, uint64_t linear, bool write, const struct ir
     uint64_t offset;
     uint8_t *host;
 
-    if (!find_ram(vcpu->engine, page->physical, &range))
+    if (!find_ram(vcpu, page->physical, &range))
         return false;
     listen_to(vcpu->engine, range.region);
     offset = offset_in(&range, page->physical);
@@ -157,7 +165,7 @@ static enum found find_code(struct vcpu *vcpu, uint64_t linear, bool quietly,
         return FOUND;
     if (!sys->walk(vcpu->state, linear, IR_RIGHT_EXECUTE, &page))
         return FOUND_EVENT;
-    if (!find_ram(vcpu->engine, page.physical, &range)) {
+    if (!find_ram(vcpu, page.physical, &range)) {
         if (quietly)
             return FOUND;
         sys->raise(vcpu->state, VECTOR_UD, 0); /* code in registers of a device */
@@ -400,8 +408,7 @@ static void execute(struct vcpu *vcpu)
         return;
     vcpu->state->pc = vcpu->left_next;
     take_away(vcpu);
-    if (soft->context.single)
-        sys->stepped(vcpu->state);
+    sys->stepped(vcpu->state);
 }
 
 /* Stores the operand. A store to RAM that code was made from kills what it hits, and no more. */
@@ -420,7 +427,7 @@ static void take_away(struct vcpu *vcpu)
     if (!operand->write)
         return;
     if (offset + operand->size > PAGE || !sys->look(vcpu->state, operand->linear, &page) ||
-        !(page.rights & IR_RIGHT_WRITE) || !find_ram(engine, page.physical, &range) ||
+        !(page.rights & IR_RIGHT_WRITE) || !find_ram(vcpu, page.physical, &range) ||
         !is_writable(&range)) {
         sys->take_away(vcpu->state, operand);
         return;
@@ -465,11 +472,13 @@ static void miss(struct vcpu *vcpu)
     uint64_t linear = vcpu->state->miss;
     unsigned size = (unsigned)site->target >> 1;
     bool write = site->target & 1, crosses = ((linear + size - 1) ^ linear) >> PAGE_BITS;
+    /* It knows the page: the instruction goes on beyond it. */
+    bool known = tlb_cached(vcpu->soft, vcpu->soft->context.view, linear, write);
     const struct block *block = &vcpu->engine->block[site->block];
     struct ir_page page;
 
     vcpu->state->pc = vcpu->left_pc;
-    if (!crosses) {
+    if (!crosses && !known) {
         if (!sys->walk(vcpu->state, linear, write ? IR_RIGHT_WRITE : IR_RIGHT_READ, &page)) {
             counts_correct(vcpu, block, site->insn, true);
             return;
@@ -506,6 +515,10 @@ static void left_at_site(struct vcpu *vcpu, uint32_t *link, bool *linked)
         execute(vcpu);
         break;
     case IR_EXIT_MISS: miss(vcpu); break;
+    case IR_EXIT_EVENT:
+        counts_correct(vcpu, &vcpu->engine->block[site->block], site->insn + 1u, false);
+        vcpu->state->pc = vcpu->left_next;
+        break;
     case IR_EXIT_STEPPED:
         vcpu->state->pc = vcpu->left_next;
         sys->stepped(vcpu->state);
@@ -559,8 +572,10 @@ static bool look_around(struct vcpu *vcpu)
     struct soft_cpu *soft = vcpu->soft;
 
     __atomic_store_n(&soft->attend, 0, __ATOMIC_SEQ_CST);
-    if (__atomic_exchange_n(&soft->flush, 0, __ATOMIC_SEQ_CST))
+    if (__atomic_exchange_n(&soft->flush, 0, __ATOMIC_SEQ_CST)) {
+        soft->range.region = NULL;
         tlb_flush(soft, IR_FLUSH_ALL, 0, vcpu->engine->glue.empty);
+    }
     if (!soft->waiting && !sys->pending(vcpu->state))
         return true;
     soft->waiting = false;

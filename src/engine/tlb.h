@@ -53,6 +53,7 @@ struct soft_cpu {
     struct ir_tlb tlb;                 /* what the guest gets */
     struct ir_context context;
     uint32_t context_number;
+    struct mem_range range;    /* of RAM or ROM that was found last; region NULL: none */
     uint32_t attend, flush;    /* wanted by others */
     struct ir_operand operand; /* while a slow instruction is under way */
     bool waiting;              /* the guest may wait for an event */

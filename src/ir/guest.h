@@ -118,7 +118,8 @@ struct ir_system {
     void (*stepped)(void *state);
     /* An exception that the host raised in translated code: state.pc is the instruction. */
     void (*raise)(void *state, unsigned vector, uint32_t error);
-    bool (*pending)(const void *state);
+    /* Something is to be done by take_event(). Asked whenever translated code was left. */
+    bool (*pending)(void *state);
     enum ir_event (*take_event)(void *state);
     /* The fetch of the instruction at state.pc has not enough bytes: delivers what that raises. */
     void (*fetch_fault)(void *state);

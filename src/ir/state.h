@@ -52,6 +52,7 @@ enum ir_exit {
     IR_EXIT_ACCESSED,  /* it has been executed */
     IR_EXIT_MISS, /* the soft TLB does not know an address (state.miss) of the instruction; arg: its
                      size in bytes, twice, and 1 for a write */
+    IR_EXIT_EVENT,   /* the instruction has been executed, and something may be pending */
     IR_EXIT_STEPPED, /* system mode: the block's one instruction has been executed, and C wants to
                         look */
     IR_EXIT_STALE,   /* the source bytes of a self-checking block have changed; pc is its start */

@@ -31,7 +31,8 @@
 
 enum {
     ALTERNATE_STACK = 256 << 10,
-    MWAIT_LOOK = 50000, /* ns: how often a line that MONITOR named is looked at */
+    MWAIT_FIRST = 20000,  /* ns: when a line that MONITOR named is looked at again, at first ... */
+    MWAIT_LAST = 1000000, /* ... and in the end */
 };
 
 #define KICK_SIGNAL (SIGRTMIN + 1)
@@ -155,20 +156,25 @@ static void update_a20(struct machine_cpu *cpu)
 
 /* --- the thread --- */
 
-/* While nothing wakes a CPU in HLT. A line that MWAIT waits for is looked at again and again. */
+/* While nothing wakes a CPU in HLT. Nobody tells of stores to the line that MWAIT waits for: it is
+ * looked at, soon and then less and less often. */
 static void wait_halted(struct machine_cpu *cpu)
 {
     struct machine *machine = cpu->machine;
+    struct x86_system *system = &cpu->x86->system;
+    uint64_t pause = MWAIT_FIRST;
 
     cpu->waits = true;
     while (machine_may_run(machine) && !x86_event_wakes(cpu->x86)) {
-        if (cpu->x86->system.activity == X86_MWAITING) {
-            if (x86_monitor_changed(cpu->x86)) {
-                break;
-            }
-            machine_wait(machine, &cpu->wake, MWAIT_LOOK);
-        } else {
+        if (system->activity != X86_MWAITING) {
             machine_wait(machine, &cpu->wake, TIMER_NEVER);
+        } else if (x86_monitor_changed(cpu->x86)) {
+            system->activity = X86_RUNNING;
+            system->monitor_armed = false;
+            break;
+        } else {
+            machine_wait(machine, &cpu->wake, pause);
+            pause = pause * 2 < MWAIT_LAST ? pause * 2 : MWAIT_LAST;
         }
     }
     cpu->waits = false;

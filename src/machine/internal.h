@@ -76,8 +76,8 @@ struct machine_boot_path {
 struct machine_private {
     pthread_t loop_thread;
     pthread_mutex_t gate;
-    bool loop_waits; /* for the lock; atomic */
-    pid_t owner;     /* of the lock: a thread; atomic */
+    bool loop_waits;   /* for the lock; atomic */
+    const void *owner; /* of the lock: what stands for a thread; NULL: nobody; atomic */
 
     /* The clock: `ran` nanoseconds, and those since `since` while it runs. */
     bool clock_runs;

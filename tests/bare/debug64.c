@@ -1,5 +1,5 @@
-/* build: 64
- * SPDX-License-Identifier: MIT
+/* build: 64 */
+/* SPDX-License-Identifier: MIT
  *
  * Single step and the debug registers (SDM vol. 3, chapter 17).
  */

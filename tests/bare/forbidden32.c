@@ -2,8 +2,10 @@
  *
  * What control registers must not become in 32-bit protected mode. A CPU that takes it may not come
  * back.
- * qemu: no, it takes most of it
  */
+
+/* qemu: no, it takes most of it */
+
 #include "bare.h"
 
 static void no_lme(struct event *event)

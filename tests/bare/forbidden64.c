@@ -1,9 +1,11 @@
-/* build: 64
- * SPDX-License-Identifier: MIT
+/* build: 64 */
+/* SPDX-License-Identifier: MIT
  *
  * What a control register must not become in long mode. A CPU that takes it does not come back.
- * qemu: no, it takes them all
  */
+
+/* qemu: no, it takes them all */
+
 #include "bare.h"
 
 /* clang-format off */

@@ -1,5 +1,5 @@
-/* build: 64
- * SPDX-License-Identifier: MIT
+/* build: 64 */
+/* SPDX-License-Identifier: MIT
  *
  * Paging with four levels: rights at each level, error codes, reserved bits, large pages, accessed
  * and dirty bits, what flushes, faults in the midst of instructions (SDM vol. 3, chapter 4).

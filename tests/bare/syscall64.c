@@ -1,5 +1,5 @@
-/* build: 64
- * SPDX-License-Identifier: MIT
+/* build: 64 */
+/* SPDX-License-Identifier: MIT
  *
  * SYSCALL, SYSRET, SYSENTER, SYSEXIT, SWAPGS and the FS and GS bases. Where makers differ, CPUID's
  * vendor decides what is expected (SDM vol. 2; AMD64 APM vol. 2, 6.1).

@@ -275,6 +275,9 @@ enum options_result options_parse(struct options *options, int argc, char **argv
         return err->text[0] ? OPTIONS_WRONG : OPTIONS_DONE;
     }
     options->machine.folders = options->folders;
+    if (options->machine.no_default_devices && !options->has_vga) {
+        options->machine.vga = VGA_NONE;
+    }
     return OPTIONS_RUN;
 }
 

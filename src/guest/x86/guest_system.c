@@ -41,7 +41,8 @@ static void connect(const void *config, void *state, const void *bus, const stru
 static void context(const void *state, struct ir_context *context)
 {
     const struct x86_cpu *cpu = state;
-    uint32_t mode = cpu->system.mode & code_bits;
+    uint32_t mode =
+        (cpu->system.mode & code_bits) | (cpu->state.flags & NATIVE_DF ? X86_CODE_DOWN : 0);
     bool wide = (mode & X86_MODE_CODE) == X86_MODE_64;
 
     /* In 64-bit code FS and GS have bases anyway. */
@@ -258,9 +259,15 @@ static void stepped(void *state)
     x86_instruction_done(cpu, cpu->system_flags & X86_FLAG_TF);
 }
 
-static bool pending(const void *state)
+/* Translated code sets the shadow of STI without a word to the mode. */
+static bool pending(void *state)
 {
-    return x86_event_pending(state);
+    struct x86_cpu *cpu = state;
+
+    if (cpu->system.shadow && !(cpu->system.mode & X86_MODE_SHADOW)) {
+        x86_update_mode(cpu);
+    }
+    return x86_event_pending(cpu);
 }
 
 static enum ir_event take_event(void *state)

@@ -49,6 +49,8 @@
         .set    MULTIBOOT_FRAMEBUFFER, 0x1000 /* flag */
         .set    BIOS_VIDEO_MODE, 0x449
         .set    TEXT_80_25, 3
+        .set    VIDEO_VECTOR_SEGMENT, 0x42 /* of INT 10h */
+        .set    VIDEO_ROM, 0xc000
         .set    PVH_RSDP, 32
         .set    PVH_MAP_ENTRIES, 48
 
@@ -191,6 +193,8 @@ load:
         movl    %eax, MULTIBOOT_MAP_LENGTH(%edi)
         call    upper_memory
         movl    %eax, MULTIBOOT_UPPER(%edi)
+        cmpw    $VIDEO_ROM, VIDEO_VECTOR_SEGMENT
+        jne     5f                      /* no display */
         cmpb    $TEXT_80_25, BIOS_VIDEO_MODE
         jne     5f
         orl     $MULTIBOOT_FRAMEBUFFER, (%edi)
