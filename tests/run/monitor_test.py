@@ -107,6 +107,7 @@ class Pipes(Case):
 
     def test_end_of_input_is_no_end(self):
         process = self.start(self.command("-monitor", "stdio", "-S"), stdin=subprocess.DEVNULL,
+                             stderr=subprocess.DEVNULL,
                              stdout=subprocess.PIPE)
         self.until(process.stdout.fileno(), PROMPT)
         time.sleep(0.2)
