@@ -191,6 +191,16 @@ class Sockets(Case):
                 break
             time.sleep(0.02)
         self.assertEqual(os.path.getsize(debug), 2)
+        log = os.path.join(self.folder, "log")
+        for line in (f"logfile {log}", "log in_asm,exec", "system_reset"):
+            self.assertEqual(self.ask(client, line), "")
+        for _ in range(400):
+            if os.path.getsize(debug) == 3:
+                break
+            time.sleep(0.02)
+        self.assertEqual(self.ask(client, "log none"), "")
+        with open(log, encoding="ascii") as file:
+            self.assertIn("IN: \n0xfffffff0:  fa                       cli      \n", file.read())
         # A client that goes away in the middle of a line, and the next one.
         client.sendall(b"info stat")
         client.close()
