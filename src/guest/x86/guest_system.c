@@ -287,10 +287,7 @@ static enum ir_event take_event(void *state)
 
 static void print_state(const void *state, bool fpu, struct strbuf *text)
 {
-    x86_print_system(state, text);
-    if (fpu) {
-        x86_print_state(state, text, X86_PRINT_FPU);
-    }
+    x86_print_state(state, text, fpu ? X86_PRINT_FPU : 0);
 }
 
 static const struct ir_system x86_system_functions = {
