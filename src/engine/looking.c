@@ -187,6 +187,7 @@ static const char *const causes[IR_EXIT_COUNT] = {
     [IR_EXIT_INTERRUPT] = "signal or request",
     [IR_EXIT_MISS] = "TLB miss",
     [IR_EXIT_EVENT] = "event to be looked for",
+    [IR_EXIT_BUDGET] = "instructions spent",
     [IR_EXIT_STEPPED] = "single step",
     [IR_EXIT_STALE] = "source bytes changed",
 };

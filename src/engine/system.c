@@ -220,6 +220,12 @@ static void flush_engine(struct vcpu *vcpu)
     engine_go_on(vcpu->engine);
 }
 
+/* Whether the budget may not be enough for a block: then they are of one instruction. */
+static bool is_short(const struct vcpu *vcpu)
+{
+    return vcpu->engine->options.budget && vcpu->state->budget < IR_BLOCK_INSNS;
+}
+
 /* Takes up the context that the CPU is in. */
 static void take_up_context(struct vcpu *vcpu)
 {
@@ -248,7 +254,7 @@ static void take_up_context(struct vcpu *vcpu)
         table->owner = soft->context_number + 1;
     }
     vcpu->state->second = (uint64_t)(uintptr_t)table->second;
-    set = soft->context_number << SET_CONTEXT_SHIFT | (now.single ? SET_STEP : 0);
+    set = soft->context_number << SET_CONTEXT_SHIFT | (now.single || is_short(vcpu) ? SET_STEP : 0);
     __atomic_store_n(&vcpu->set, set, __ATOMIC_RELAXED);
 }
 
@@ -514,6 +520,8 @@ static void miss(struct vcpu *vcpu)
             return;
         }
         if (fill(vcpu, linear, write, &page)) {
+            if (site->insn == 0 && vcpu->engine->options.budget)
+                vcpu->state->budget += block->insns; /* it begins again */
             resume_at(vcpu, block, site->insn);
             return;
         }
@@ -549,6 +557,7 @@ static void left_at_site(struct vcpu *vcpu, uint32_t *link, bool *linked)
         counts_correct(vcpu, &vcpu->engine->block[site->block], site->insn + 1u, false);
         vcpu->state->pc = vcpu->left_next;
         break;
+    case IR_EXIT_BUDGET: vcpu->state->pc = vcpu->left_pc; break;
     case IR_EXIT_STEPPED:
         vcpu->state->pc = vcpu->left_next;
         sys->stepped(vcpu->state);
@@ -635,6 +644,8 @@ enum vcpu_event system_run(struct vcpu *vcpu)
             return VCPU_INTERRUPTED;
         if (!look_around(vcpu))
             return VCPU_WAITS;
+        if (vcpu->engine->options.budget && vcpu->state->budget <= 0)
+            return VCPU_SPENT;
         take_up_context(vcpu);
         block = resumed(vcpu);
         entry = soft->resume_entry;
@@ -785,4 +796,14 @@ void vcpu_connect(struct vcpu *vcpu, const void *bus)
 void vcpu_changed(struct vcpu *vcpu)
 {
     tlb_flush(vcpu->soft, IR_FLUSH_ALL, 0, vcpu->engine->glue.empty);
+}
+
+void vcpu_grant(struct vcpu *vcpu, uint32_t instructions)
+{
+    vcpu->state->budget = instructions;
+}
+
+uint32_t vcpu_left(const struct vcpu *vcpu)
+{
+    return vcpu->state->budget > 0 ? (uint32_t)vcpu->state->budget : 0;
 }

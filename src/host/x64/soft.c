@@ -771,6 +771,7 @@ static void emit_op(struct x64_emit *e, const struct ir_op *op)
     case IR_GET_WORD: x64_soft_get_word(e, op); break;
     case IR_PUSH_FLAGS: x64_soft_push_flags(e, op); break;
     case IR_POP_FLAGS: x64_soft_pop_flags(e, op); break;
+    case IR_BUDGET: x64_soft_budget(e, op); break;
     case IR_LEAVE_IF: x64_soft_leave_if(e, op); break;
     case IR_TARGET: emit_target(e, op); break;
     case IR_JUMP_TARGET: emit_jump_target(e, op); break;
