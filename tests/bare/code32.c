@@ -3,7 +3,7 @@
  * Code that lies across two pages, cut at each of its bytes in turn: real mode, 16-bit and 32-bit
  * protected mode, with paging and without; code that changes in real mode.
  */
-#include "bare.h"
+#include "runtime/bare.h"
 
 enum { DATA = 0x7f0000, LARGE = 0x600000, DIRECTORY = 0x200000 };
 

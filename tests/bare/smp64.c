@@ -9,7 +9,7 @@
 
 /* bochs: no, it has one CPU */
 
-#include "interrupt.h"
+#include "runtime/interrupt.h"
 
 enum { CPUS = 4, START = 0x90000, STACK = 4096 };
 enum { CALL_VECTOR = 0x51, HALT_VECTOR = 0x52, COUNT_VECTOR = 0x53 };
