@@ -322,7 +322,7 @@ static void a_guest_that_polls_does_not_keep_the_loop_out(void **state)
 {
     (void)state;
     struct guest g;
-    struct timer timer = {NULL};
+    struct timer timer = {0};
     PREPARE(&g, polls);
     g.options.cpus = 1;
     build(&g);
