@@ -500,6 +500,14 @@ static void resume_at(struct vcpu *vcpu, const struct block *block, unsigned ins
     }
 }
 
+/* Both operands of an instruction are in memory and drive each other out of the TLB: it was filled
+ * for one of them just now, and then the other was missed. */
+static bool operands_contend(const struct soft_cpu *soft, const struct site *site, uint64_t linear)
+{
+    return soft->filled_block == site->block && soft->filled_insn == site->insn &&
+           tlb_contend(soft->filled, linear);
+}
+
 /* The TLB did not know an address: fills it in, or executes the instruction slowly. */
 static void miss(struct vcpu *vcpu)
 {
@@ -511,10 +519,12 @@ static void miss(struct vcpu *vcpu)
     /* It knows the page: the instruction goes on beyond it. */
     bool known = tlb_cached(vcpu->soft, vcpu->soft->context.view, linear, write);
     const struct block *block = &vcpu->engine->block[site->block];
+    bool contend = operands_contend(vcpu->soft, site, linear);
     struct ir_page page;
 
     vcpu->state->pc = vcpu->left_pc;
-    if (!crosses && !known) {
+    vcpu->soft->filled_insn = UINT32_MAX; /* none */
+    if (!crosses && !known && !contend) {
         if (!sys->walk(vcpu->state, linear, write ? IR_RIGHT_WRITE : IR_RIGHT_READ, &page)) {
             counts_correct(vcpu, block, site->insn, true);
             return;
@@ -522,6 +532,9 @@ static void miss(struct vcpu *vcpu)
         if (fill(vcpu, linear, write, &page)) {
             if (site->insn == 0 && vcpu->engine->options.budget)
                 vcpu->state->budget += block->insns; /* it begins again */
+            vcpu->soft->filled = linear;
+            vcpu->soft->filled_block = site->block;
+            vcpu->soft->filled_insn = site->insn;
             resume_at(vcpu, block, site->insn);
             return;
         }

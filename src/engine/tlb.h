@@ -63,6 +63,9 @@ struct soft_cpu {
     bool resumes;
     uint32_t resume_block;
     uint64_t resume_entry;
+    /* What the TLB was last filled for. */
+    uint64_t filled;
+    uint32_t filled_block, filled_insn;
     uint64_t counts[4]; /* see enum soft_count */
 };
 
@@ -74,6 +77,9 @@ void tlb_fill(struct soft_cpu *soft, unsigned view, uint64_t linear, uint8_t *ho
 void tlb_flush(struct soft_cpu *soft, enum ir_flush what, uint64_t address, uint64_t empty);
 /* Lets no store pass to the page of RAM any more. */
 void tlb_protect(struct soft_cpu *soft, const uint8_t *host);
+/* Whether only one of the two addresses can be known, since they are of different pages that share
+ * an entry. */
+bool tlb_contend(uint64_t linear, uint64_t other);
 uint8_t *tlb_cached(const struct soft_cpu *soft, unsigned view, uint64_t linear, bool write);
 
 struct code_entry *tlb_code(struct soft_cpu *soft, uint64_t linear);
