@@ -182,7 +182,7 @@ static enum found find_code(struct vcpu *vcpu, uint64_t linear, bool quietly,
 
 static bool same_context(const struct ir_context *a, const struct ir_context *b)
 {
-    return a->mode == b->mode && a->base == b->base && a->view == b->view;
+    return a->mode == b->mode && a->base == b->base && a->limit == b->limit && a->view == b->view;
 }
 
 /* The number of a context, a new one if need be. Lock held. */
@@ -492,6 +492,30 @@ static void miss(struct vcpu *vcpu)
     execute(vcpu);
 }
 
+/* Whether the jump that translated code has left by leads to where code can be. If not, the branch
+ * has faulted. */
+static bool has_landed(struct vcpu *vcpu)
+{
+    const struct ir_system *sys = system_of(vcpu);
+    uint64_t target = vcpu->state->pc;
+    uint8_t bytes[LONGEST_INSN];
+    size_t size;
+
+    if (sys->inside(vcpu->state))
+        return true;
+    vcpu->state->pc = vcpu->left_pc;
+    size = bytes_here(vcpu, bytes);
+    if (size == 0)
+        return false;
+    vcpu->state->pc = target;
+    if (!sys->refuse_branch(vcpu->engine->config.guest_config, vcpu->state, bytes, size,
+                            vcpu->left_pc))
+        return true;
+    vcpu->soft->waiting = true;
+    counts_take_back(vcpu);
+    return false;
+}
+
 static void left_at_site(struct vcpu *vcpu, uint32_t *link, bool *linked)
 {
     const struct ir_system *sys = system_of(vcpu);
@@ -501,6 +525,8 @@ static void left_at_site(struct vcpu *vcpu, uint32_t *link, bool *linked)
     switch (site->cause) {
     case IR_EXIT_LINK:
         vcpu->state->pc = site->target;
+        if (!has_landed(vcpu))
+            break;
         *link = vcpu->state->exit_arg;
         *linked = true;
         if (vcpu->soft->context.single)
@@ -535,6 +561,8 @@ static void why_left(struct vcpu *vcpu, uint32_t *link, bool *linked, bool *by_l
     case IR_EXIT_LINK: left_at_site(vcpu, link, linked); break;
     case IR_EXIT_LOOKUP:
         vcpu->counts.exits[IR_EXIT_LOOKUP]++;
+        if (!has_landed(vcpu))
+            break;
         *by_lookup = true;
         if (vcpu->soft->context.single)
             sys->stepped(vcpu->state);
