@@ -468,23 +468,29 @@ static void resume_at(struct vcpu *vcpu, const struct block *block, unsigned ins
 static void miss(struct vcpu *vcpu)
 {
     const struct ir_system *sys = system_of(vcpu);
+    struct soft_cpu *soft = vcpu->soft;
     const struct site *site = &vcpu->left;
     uint64_t linear = vcpu->state->miss;
     unsigned size = (unsigned)site->target >> 1;
     bool write = site->target & 1, crosses = ((linear + size - 1) ^ linear) >> PAGE_BITS;
     /* It knows the page: the instruction goes on beyond it. */
-    bool known = tlb_cached(vcpu->soft, vcpu->soft->context.view, linear, write);
+    bool known = tlb_cached(soft, soft->context.view, linear, write);
+    /* It has just been filled in for the same instruction, which wants both pages: one would drive
+     * out the other for ever. */
+    bool collides = soft->missed_pc == vcpu->left_pc && tlb_collide(soft->missed, linear);
     const struct block *block = &vcpu->engine->block[site->block];
     struct ir_page page;
 
     vcpu->state->pc = vcpu->left_pc;
-    if (!crosses && !known) {
+    if (!crosses && !known && !collides && sys->possible(linear)) {
         if (!sys->walk(vcpu->state, linear, write ? IR_RIGHT_WRITE : IR_RIGHT_READ, &page)) {
             counts_correct(vcpu, block, site->insn, true);
             return;
         }
         if (fill(vcpu, linear, write, &page)) {
             resume_at(vcpu, block, site->insn);
+            soft->missed_pc = vcpu->left_pc;
+            soft->missed = linear;
             return;
         }
     }

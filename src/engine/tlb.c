@@ -169,6 +169,11 @@ void tlb_protect(struct soft_cpu *soft, const uint8_t *host)
     }
 }
 
+bool tlb_collide(uint64_t a, uint64_t b)
+{
+    return index_of(a) == index_of(b) && tag_of(a) != tag_of(b);
+}
+
 uint8_t *tlb_cached(const struct soft_cpu *soft, unsigned view, uint64_t linear, bool write)
 {
     const struct tlb_view *v = &soft->view[view];

@@ -61,6 +61,7 @@ struct soft_cpu {
     bool resumes;
     uint32_t resume_block;
     uint64_t resume_entry;
+    uint64_t missed_pc, missed; /* the last miss that was filled: instruction, linear address */
     uint64_t counts[4]; /* see enum soft_count */
 };
 
@@ -72,6 +73,8 @@ void tlb_fill(struct soft_cpu *soft, unsigned view, uint64_t linear, uint8_t *ho
 void tlb_flush(struct soft_cpu *soft, enum ir_flush what, uint64_t address, uint64_t empty);
 /* Lets no store pass to the page of RAM any more. */
 void tlb_protect(struct soft_cpu *soft, const uint8_t *host);
+/* Whether two addresses cannot both be known. */
+bool tlb_collide(uint64_t a, uint64_t b);
 uint8_t *tlb_cached(const struct soft_cpu *soft, unsigned view, uint64_t linear, bool write);
 
 struct code_entry *tlb_code(struct soft_cpu *soft, uint64_t linear);

@@ -101,6 +101,9 @@ struct ir_system {
     void (*context)(const void *state, struct ir_context *context);
     /* Fills in what the guest knows of the block: sizes, segments, whether accesses are for C. */
     void (*soft)(const void *state, const struct ir_context *context, struct ir_block *block);
+    /* False: there is never anything at the linear address, and what an access raises depends on
+     * the instruction (x86: not canonical). */
+    bool (*possible)(uint64_t linear);
     /* Walks for an access (enum ir_right, one); false: the exception has been delivered. */
     bool (*walk)(void *state, uint64_t linear, enum ir_right access, struct ir_page *page);
     /* The same without an effect. */

@@ -363,6 +363,7 @@ static const struct ir_system x86_system_functions = {
     .connect = connect,
     .context = context,
     .soft = soft,
+    .possible = x86_is_canonical,
     .walk = walk,
     .look = look,
     .code = code,

@@ -202,12 +202,22 @@ static bool is_plain_string(const struct ir_block *block, const struct native_in
            !(block->soft.based & used) && !block->soft.bounced;
 }
 
+/* Protected mode never allows stores through CS, also where it is flat for loads. */
+static bool stores_to_code(const struct ir_block *block, const struct native_insn *n)
+{
+    return code_mode(block) != X86_MODE_64 && block->mode & X86_MODE_PROTECTED &&
+           !(block->mode & X86_MODE_V86) && n->segment == NATIVE_CS &&
+           n->mem_access & NATIVE_WRITE && !block->soft.bounced;
+}
+
 /* Whether translated code does it. */
 static bool is_native(const struct ir_block *block, const struct x86_insn *insn)
 {
     const struct native_insn *n = &insn->native;
 
     if (block->soft.no_tlb && touches_memory(n) && !block->soft.bounced)
+        return false;
+    if (stores_to_code(block, n))
         return false;
     if (is_plain_stack(n))
         return true;
