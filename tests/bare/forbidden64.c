@@ -25,6 +25,9 @@ FAULT(64, lme, "#GP: EFER.LME cleared while paging", VECTOR_GP, 0, (), "mov $0xc
 FAULT(64, efer, "#GP: a reserved bit of EFER", VECTOR_GP, 0, (), "mov $0xc0000080, %ecx; rdmsr; bts $9, %eax; 9: wrmsr")
 FAULT(64, cr8, "#GP: CR8 above 15", VECTOR_GP, 0, (), "mov $16, %eax; 9: mov %rax, %cr8")
 
+FAULT(64, lgdt, "#GP: LGDT of a base that is not canonical", VECTOR_GP, 0, (), "movw $0x3ff, -16(%rsp); movl $0, -14(%rsp); movl $0x10000000, -10(%rsp); 9: lgdt -16(%rsp)")
+FAULT(64, lidt, "#GP: LIDT of a base that is not canonical", VECTOR_GP, 0, (), "movw $0xfff, -16(%rsp); movl $0, -14(%rsp); movl $0x10000000, -10(%rsp); 9: lidt -16(%rsp)")
+
 #undef MODE
 #define MODE MODE_KERNEL32
 FAULT(32, compat_pe, "#GP: CR0.PE cleared while paging, in compatibility mode", VECTOR_GP, 0, (), "mov %cr0, %eax; btr $0, %eax; 9: mov %eax, %cr0")

@@ -129,10 +129,9 @@ static void syscalls(void)
     test("SYSRETQ to what is not canonical");
     deviation("qemu: at the target, at CPL 3");
     go(do_sysret_bad, false, false);
-    if (amd) {
-        expect_event(&event, VECTOR_GP, 0, (const char *)BIT(62));
-    } else {
-        expect_event(&event, VECTOR_GP, 0, do_sysret_bad_at);
+    expect_event(&event, VECTOR_GP, 0, NULL);
+    if (event.at.ip != BIT(62) || !amd) { /* AMD's may fault at the target, at CPL 3 */
+        expect(event.at.ip, (word)do_sysret_bad_at);
         expect(event.at.cs, CODE64);
     }
     test("SYSRET at CPL 3 is #GP");
