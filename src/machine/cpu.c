@@ -149,7 +149,7 @@ static void update_a20(struct machine_cpu *cpu)
 
     if (cpu->a20_changed) {
         cpu->a20_changed = false;
-        x86_set_a20(cpu->x86, own->a20);
+        x86_set_a20(cpu->x86, own->a20_port92 || own->a20_keyboard);
         vcpu_changed(cpu->vcpu);
     }
 }
@@ -426,7 +426,6 @@ static void log_reset(const struct machine_cpu *cpu)
 
 void machine_cpus_reset(struct machine *machine)
 {
-    machine->own->a20 = true; /* whatever port 92 says after reset: the CPU begins above 1 MiB */
     for (unsigned i = 0; i < machine->cpus; i++) {
         struct machine_cpu *cpu = &machine->cpu[i];
         if (!cpu->vcpu) {

@@ -93,7 +93,7 @@ struct machine_private {
     bool built, serving; /* a request is being served */
     bool deliver_posted; /* block_pool_deliver() is on its way; atomic */
     bool booted;         /* -boot once= is over */
-    bool a20; /* open */
+    bool a20_port92, a20_keyboard;
     bool nmi_masked;
     unsigned entered; /* lines of -d int */
     uint64_t random;  /* state of the generator, if -seed */

@@ -61,14 +61,21 @@ static uint8_t acknowledge(void *opaque)
     return i8259_acknowledge(opaque);
 }
 
-/* From the keyboard controller or port 92: the last one that was written decides, as programs that
- * know only one of them expect. */
-static void a20(void *opaque, int number, bool level)
+static void a20_port92(void *opaque, int number, bool level)
 {
     struct machine *machine = opaque;
 
     (void)number;
-    machine->own->a20 = level;
+    machine->own->a20_port92 = level;
+    machine_set_a20(machine);
+}
+
+static void a20_keyboard(void *opaque, int number, bool level)
+{
+    struct machine *machine = opaque;
+
+    (void)number;
+    machine->own->a20_keyboard = level;
     machine_set_a20(machine);
 }
 
@@ -212,9 +219,9 @@ static bool make_input(struct machine *machine, struct error *err)
             return false;
         }
         machine->devices.keyboard_controller = kbc;
-        i8042_connect_a20(kbc, (struct irq){a20, machine, 0});
+        i8042_connect_a20(kbc, (struct irq){a20_keyboard, machine, 0});
     }
-    return port92_new(&machine->board, (struct irq){a20, machine, 0}, err);
+    return port92_new(&machine->board, (struct irq){a20_port92, machine, 0}, err);
 }
 
 static bool make_power(struct machine *machine, struct error *err)
