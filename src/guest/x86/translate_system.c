@@ -192,12 +192,13 @@ static bool touches_memory(const struct native_insn *n)
 enum { STRINGS = NATIVE_STRING_SI | NATIVE_STRING_DI_R | NATIVE_STRING_DI_W };
 
 /* String instructions that the host does: going up, with pointers as wide as the code's and
- * segments without a base. */
+ * segments without a base; a single step ends behind each turn. */
 static bool is_plain_string(const struct ir_block *block, const struct native_insn *n)
 {
     unsigned used = 1u << NATIVE_ES | 1u << n->segment;
 
-    return (n->opcode & 0xfc) != 0x6c && code_mode(block) != X86_MODE_16 &&
+    return (n->opcode & 0xfc) != 0x6c &&
+           !(block->soft.stepped && n->attributes & NATIVE_REP) && code_mode(block) != X86_MODE_16 &&
            !(block->mode & X86_CODE_DOWN) && !(n->prefix & NATIVE_67) &&
            !(block->soft.based & used) && !block->soft.bounced;
 }
