@@ -389,7 +389,24 @@ static bool run_bounced(struct vcpu *vcpu)
 
 static void take_away(struct vcpu *vcpu);
 
-/* Executes the instruction at state.pc without the TLB. */
+/* The instruction whose operand was brought. `locked`: the store lock is held. */
+static void execute_brought(struct vcpu *vcpu, bool locked)
+{
+    struct engine *engine = vcpu->engine;
+
+    if (!run_bounced(vcpu))
+        return;
+    vcpu->state->pc = vcpu->left_next;
+    if (!locked)
+        pthread_mutex_lock(&engine->store_lock);
+    take_away(vcpu);
+    if (!locked)
+        pthread_mutex_unlock(&engine->store_lock);
+    system_of(vcpu)->stepped(vcpu->state);
+}
+
+/* Executes the instruction at state.pc without the TLB. A locked one excludes the stores of all
+ * others that have to take this way too: those across the same two pages, or to the same code. */
 static void execute(struct vcpu *vcpu)
 {
     const struct ir_system *sys = system_of(vcpu);
@@ -402,13 +419,18 @@ static void execute(struct vcpu *vcpu)
     soft->counts[SOFT_SLOW]++;
     if (size == 0)
         return;
+    soft->operand.locked = soft->operand.alone = false;
     if (sys->execute(engine->config.guest_config, vcpu->state, bytes, size, &soft->operand))
         return;
-    if (!run_bounced(vcpu))
+    if (!soft->operand.locked) {
+        execute_brought(vcpu, false);
         return;
-    vcpu->state->pc = vcpu->left_next;
-    take_away(vcpu);
-    sys->stepped(vcpu->state);
+    }
+    pthread_mutex_lock(&engine->store_lock);
+    soft->operand.alone = true;
+    if (!sys->execute(engine->config.guest_config, vcpu->state, bytes, size, &soft->operand))
+        execute_brought(vcpu, true);
+    pthread_mutex_unlock(&engine->store_lock);
 }
 
 /* Stores the operand. A store to RAM that code was made from kills what it hits, and no more. */
@@ -751,6 +773,7 @@ void system_new(struct engine *engine)
     engine->code_listener = (struct mem_code_listener){
         .opaque = engine, .written = ram_written, .watched = ram_watched};
     mem_listen(engine->config.space, &engine->space_listener);
+    pthread_mutex_init(&engine->store_lock, NULL);
 }
 
 void system_free(struct engine *engine)

@@ -92,6 +92,8 @@ struct ir_operand {
     uint64_t linear;
     uint16_t size; /* bytes, up to IR_BOUNCE_BYTES */
     bool read, write;
+    bool locked; /* nobody else may store meanwhile */
+    bool alone;  /* given: nobody does */
 };
 
 struct ir_system {
@@ -119,7 +121,8 @@ struct ir_system {
                           uint64_t pc);
     /* Executes the instruction at state.pc in C, or delivers its exception. False: C does not, but
      * has brought its operand to state.bounce, from byte (linear & 63) on, and temp[1] says where
-     * that is; it can be written too: translated code with soft.bounced goes on. */
+     * that is; it can be written too: translated code with soft.bounced goes on. If the operand is
+     * `locked` and the CPU not `alone`, nothing was done yet. */
     bool (*execute)(const void *config, void *state, const uint8_t *bytes, size_t size,
                     struct ir_operand *operand);
     /* Puts the operand from state.bounce where it belongs. */

@@ -264,12 +264,10 @@ static bool bring(struct x86_cpu *cpu, const struct x86_insn *insn, struct ir_op
         other.native.base = NATIVE_RIP;
         other.native.address = native->imm;
     }
-    *operand = (struct ir_operand){
-        .linear = x86_operand_linear(cpu, &other),
-        .size = native->mem_size,
-        .read = native->mem_access & NATIVE_READ,
-        .write = native->mem_access & NATIVE_WRITE,
-    };
+    operand->linear = x86_operand_linear(cpu, &other);
+    operand->size = native->mem_size;
+    operand->read = native->mem_access & NATIVE_READ;
+    operand->write = native->mem_access & NATIVE_WRITE;
     at = cpu->state.bounce + (operand->linear & 63);
     cpu->state.temp[1] = (uint64_t)(uintptr_t)at;
     if (!x86_system_operand(cpu, &other, operand->linear, operand->size, access, fault)) {
@@ -281,6 +279,18 @@ static bool bring(struct x86_cpu *cpu, const struct x86_insn *insn, struct ir_op
     }
     return !operand->read ||
            x86_linear_read(cpu, operand->linear, at, operand->size, X86_ACCESS_READ, fault);
+}
+
+/* SDM vol. 3, 8.1.2: XCHG with memory needs no prefix. */
+static bool is_locked(const struct x86_insn *insn)
+{
+    enum { XCHG_BYTE = 0x86, XCHG = 0x87 };
+    const struct native_insn *native = &insn->native;
+
+    return native->modrm == NATIVE_MODRM_MEM &&
+           (native->prefix & NATIVE_LOCK ||
+            (native->map == NATIVE_MAP_ONE && !native->vex &&
+             (native->opcode == XCHG_BYTE || native->opcode == XCHG)));
 }
 
 static bool execute(const void *config, void *state, const uint8_t *bytes, size_t size,
@@ -297,6 +307,10 @@ static bool execute(const void *config, void *state, const uint8_t *bytes, size_
     if (result != X86_DECODE_OK) {
         raise_undecoded(cpu, result);
         return true;
+    }
+    operand->locked = is_locked(&insn);
+    if (operand->locked && !operand->alone) {
+        return false;
     }
     if (!x86_unit_allowed(cpu->system.mode, &insn, &vector)) {
         x86_raise_plain(&fault, vector);
