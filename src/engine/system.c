@@ -182,7 +182,7 @@ static enum found find_code(struct vcpu *vcpu, uint64_t linear, bool quietly,
 
 static bool same_context(const struct ir_context *a, const struct ir_context *b)
 {
-    return a->mode == b->mode && a->base == b->base && a->view == b->view;
+    return a->mode == b->mode && a->base == b->base && a->limit == b->limit && a->view == b->view;
 }
 
 /* The jump table that was not taken up for the longest time. */
@@ -425,7 +425,24 @@ static bool run_bounced(struct vcpu *vcpu)
 
 static void take_away(struct vcpu *vcpu);
 
-/* Executes the instruction at state.pc without the TLB. */
+/* The instruction whose operand was brought. `locked`: the store lock is held. */
+static void execute_brought(struct vcpu *vcpu, bool locked)
+{
+    struct engine *engine = vcpu->engine;
+
+    if (!run_bounced(vcpu))
+        return;
+    vcpu->state->pc = vcpu->left_next;
+    if (!locked)
+        pthread_mutex_lock(&engine->store_lock);
+    take_away(vcpu);
+    if (!locked)
+        pthread_mutex_unlock(&engine->store_lock);
+    system_of(vcpu)->stepped(vcpu->state);
+}
+
+/* Executes the instruction at state.pc without the TLB. A locked one excludes the stores of all
+ * others that have to take this way too: those across the same two pages, or to the same code. */
 static void execute(struct vcpu *vcpu)
 {
     const struct ir_system *sys = system_of(vcpu);
@@ -438,13 +455,18 @@ static void execute(struct vcpu *vcpu)
     soft->counts[SOFT_SLOW]++;
     if (size == 0)
         return;
+    soft->operand.locked = soft->operand.alone = false;
     if (sys->execute(engine->config.guest_config, vcpu->state, bytes, size, &soft->operand))
         return;
-    if (!run_bounced(vcpu))
+    if (!soft->operand.locked) {
+        execute_brought(vcpu, false);
         return;
-    vcpu->state->pc = vcpu->left_next;
-    take_away(vcpu);
-    sys->stepped(vcpu->state);
+    }
+    pthread_mutex_lock(&engine->store_lock);
+    soft->operand.alone = true;
+    if (!sys->execute(engine->config.guest_config, vcpu->state, bytes, size, &soft->operand))
+        execute_brought(vcpu, true);
+    pthread_mutex_unlock(&engine->store_lock);
 }
 
 /* Stores the operand. A store to RAM that code was made from kills what it hits, and no more. */
@@ -512,19 +534,20 @@ static bool operands_contend(const struct soft_cpu *soft, const struct site *sit
 static void miss(struct vcpu *vcpu)
 {
     const struct ir_system *sys = system_of(vcpu);
+    struct soft_cpu *soft = vcpu->soft;
     const struct site *site = &vcpu->left;
     uint64_t linear = vcpu->state->miss;
     unsigned size = (unsigned)site->target >> 1;
     bool write = site->target & 1, crosses = ((linear + size - 1) ^ linear) >> PAGE_BITS;
     /* It knows the page: the instruction goes on beyond it. */
-    bool known = tlb_cached(vcpu->soft, vcpu->soft->context.view, linear, write);
+    bool known = tlb_cached(soft, soft->context.view, linear, write);
     const struct block *block = &vcpu->engine->block[site->block];
-    bool contend = operands_contend(vcpu->soft, site, linear);
+    bool contend = operands_contend(soft, site, linear);
     struct ir_page page;
 
     vcpu->state->pc = vcpu->left_pc;
-    vcpu->soft->filled_insn = UINT32_MAX; /* none */
-    if (!crosses && !known && !contend) {
+    soft->filled_insn = UINT32_MAX; /* none */
+    if (!crosses && !known && !contend && sys->possible(linear)) {
         if (!sys->walk(vcpu->state, linear, write ? IR_RIGHT_WRITE : IR_RIGHT_READ, &page)) {
             counts_correct(vcpu, block, site->insn, true);
             return;
@@ -532,15 +555,39 @@ static void miss(struct vcpu *vcpu)
         if (fill(vcpu, linear, write, &page)) {
             if (site->insn == 0 && vcpu->engine->options.budget)
                 vcpu->state->budget += block->insns; /* it begins again */
-            vcpu->soft->filled = linear;
-            vcpu->soft->filled_block = site->block;
-            vcpu->soft->filled_insn = site->insn;
+            soft->filled = linear;
+            soft->filled_block = site->block;
+            soft->filled_insn = site->insn;
             resume_at(vcpu, block, site->insn);
             return;
         }
     }
     counts_correct(vcpu, block, site->insn + 1u, false);
     execute(vcpu);
+}
+
+/* Whether the jump that translated code has left by leads to where code can be. If not, the branch
+ * has faulted. */
+static bool has_landed(struct vcpu *vcpu)
+{
+    const struct ir_system *sys = system_of(vcpu);
+    uint64_t target = vcpu->state->pc;
+    uint8_t bytes[LONGEST_INSN];
+    size_t size;
+
+    if (sys->inside(vcpu->state))
+        return true;
+    vcpu->state->pc = vcpu->left_pc;
+    size = bytes_here(vcpu, bytes);
+    if (size == 0)
+        return false;
+    vcpu->state->pc = target;
+    if (!sys->refuse_branch(vcpu->engine->config.guest_config, vcpu->state, bytes, size,
+                            vcpu->left_pc))
+        return true;
+    vcpu->soft->waiting = true;
+    counts_take_back(vcpu);
+    return false;
 }
 
 static void left_at_site(struct vcpu *vcpu, uint32_t *link, bool *linked)
@@ -552,6 +599,8 @@ static void left_at_site(struct vcpu *vcpu, uint32_t *link, bool *linked)
     switch (site->cause) {
     case IR_EXIT_LINK:
         vcpu->state->pc = site->target;
+        if (!has_landed(vcpu))
+            break;
         *link = vcpu->state->exit_arg;
         *linked = true;
         if (vcpu->soft->context.single)
@@ -587,6 +636,8 @@ static void why_left(struct vcpu *vcpu, uint32_t *link, bool *linked, bool *by_l
     case IR_EXIT_LINK: left_at_site(vcpu, link, linked); break;
     case IR_EXIT_LOOKUP:
         vcpu->counts.exits[IR_EXIT_LOOKUP]++;
+        if (!has_landed(vcpu))
+            break;
         *by_lookup = true;
         if (vcpu->soft->context.single)
             sys->stepped(vcpu->state);
@@ -771,6 +822,7 @@ void system_new(struct engine *engine)
     engine->code_listener = (struct mem_code_listener){
         .opaque = engine, .written = ram_written, .watched = ram_watched};
     mem_listen(engine->config.space, &engine->space_listener);
+    pthread_mutex_init(&engine->store_lock, NULL);
 }
 
 void system_free(struct engine *engine)

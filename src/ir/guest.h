@@ -67,8 +67,9 @@ struct ir_tlb {
 
 /* What translated code depends on. Two that are equal share code. */
 struct ir_context {
-    uint64_t base; /* of code: linear address minus pc */
-    uint32_t mode; /* the guest's own */
+    uint64_t base;  /* of code: linear address minus pc */
+    uint64_t limit; /* of code: the last byte, where that is not the end of addresses */
+    uint32_t mode;  /* the guest's own */
     uint8_t view;  /* which rights of pages hold: 0 to IR_VIEWS - 1 */
     bool single;   /* one instruction a block, and C looks behind it */
 };
@@ -91,6 +92,8 @@ struct ir_operand {
     uint64_t linear;
     uint16_t size; /* bytes, up to IR_BOUNCE_BYTES */
     bool read, write;
+    bool locked; /* nobody else may store meanwhile */
+    bool alone;  /* given: nobody does */
 };
 
 struct ir_system {
@@ -102,6 +105,9 @@ struct ir_system {
     int (*disas)(const struct ir_context *context);
     /* Fills in what the guest knows of the block: sizes, segments, whether accesses are for C. */
     void (*soft)(const void *state, const struct ir_context *context, struct ir_block *block);
+    /* False: there is never anything at the linear address, and what an access raises depends on
+     * the instruction (x86: not canonical). */
+    bool (*possible)(uint64_t linear);
     /* Walks for an access (enum ir_right, one); false: the exception has been delivered. */
     bool (*walk)(void *state, uint64_t linear, enum ir_right access, struct ir_page *page);
     /* The same without an effect. */
@@ -109,9 +115,16 @@ struct ir_system {
     /* The linear address of code at state.pc; false: it is outside the segment, and the exception
      * has been delivered. `room`: bytes of the segment from there on, at most 16. */
     bool (*code)(void *state, uint64_t *linear, unsigned *room);
+    /* Whether code can be at state.pc. */
+    bool (*inside)(const void *state);
+    /* It cannot, and the instruction at `pc` led there. If that is a branch, it is the branch that
+     * raises an exception, which is delivered: what it did is taken back. False: it is not. */
+    bool (*refuse_branch)(const void *config, void *state, const uint8_t *bytes, size_t size,
+                          uint64_t pc);
     /* Executes the instruction at state.pc in C, or delivers its exception. False: C does not, but
      * has brought its operand to state.bounce, from byte (linear & 63) on, and temp[1] says where
-     * that is; it can be written too: translated code with soft.bounced goes on. */
+     * that is; it can be written too: translated code with soft.bounced goes on. If the operand is
+     * `locked` and the CPU not `alone`, nothing was done yet. */
     bool (*execute)(const void *config, void *state, const uint8_t *bytes, size_t size,
                     struct ir_operand *operand);
     /* Puts the operand from state.bounce where it belongs. */

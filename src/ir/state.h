@@ -42,7 +42,8 @@ struct ir_second {
 enum ir_exit {
     IR_EXIT_NONE,
     IR_EXIT_LINK,      /* a direct jump without a link; arg: number of the link */
-    IR_EXIT_LOOKUP,    /* an indirect jump that the jump table did not know; target in `pc` */
+    IR_EXIT_LOOKUP,    /* an indirect jump that the jump table did not know; target in `pc`; system
+                          mode: arg: number of the site */
     IR_EXIT_HELPER,    /* the guest's help() executes the instruction; arg: enum ir_jump_kind */
     IR_EXIT_TRAP,      /* arg: enum ir_trap; pc is the instruction */
     IR_EXIT_SYSCALL,   /* pc is behind the instruction */

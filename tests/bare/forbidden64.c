@@ -17,7 +17,7 @@ FAULT(64, pae, "#GP: CR4.PAE cleared in long mode", VECTOR_GP, 0, (), "mov %cr4,
 FAULT(64, la57, "#GP: CR4.LA57 changed in long mode", VECTOR_GP, 0, (), "mov %cr4, %rax; btc $12, %rax; 9: mov %rax, %cr4")
 FAULT(64, pcide, "#GP: CR0.PG cleared, whatever else", VECTOR_GP, 0, (), "xor %eax, %eax; 9: mov %rax, %cr0")
 
-FAULT(64, nw, "#GP: CR0.NW without CD", VECTOR_GP, 0, (DEVIATION("bochs: accepted")), "mov %cr0, %rax; bts $29, %rax; 9: mov %rax, %cr0")
+FAULT(64, nw, "#GP: CR0.NW without CD", VECTOR_GP, 0, (DEVIATION("bochs: accepted")), "mov %cr0, %rax; bts $29, %rax; btr $30, %rax; 9: mov %rax, %cr0")
 FAULT(64, cr0_upper, "#GP: a bit of CR0's upper half", VECTOR_GP, 0, (), "mov %cr0, %rax; bts $32, %rax; 9: mov %rax, %cr0")
 FAULT(64, cr4_reserved, "#GP: a reserved bit of CR4", VECTOR_GP, 0, (), "mov %cr4, %rax; bts $31, %rax; 9: mov %rax, %cr4")
 FAULT(64, cr4_upper, "#GP: a bit of CR4's upper half", VECTOR_GP, 0, (), "mov %cr4, %rax; bts $40, %rax; 9: mov %rax, %cr4")
