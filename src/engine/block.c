@@ -858,7 +858,7 @@ static void remember(struct vcpu *vcpu, struct block *block)
 
     if (vcpu->soft) {
         if (make_indirect_entry(engine, block))
-            soft_remember(vcpu, block->pc, engine->exec + block->indirect);
+            soft_remember(vcpu, block);
         return;
     }
     if (*place != engine->glue.empty)
@@ -1016,8 +1016,8 @@ static void forget_indirect(struct engine *engine, const struct block *block)
     unsigned index = block->pc & ((1u << IR_JUMP_BITS) - 1);
 
     if (engine->config.space) {
-        for (struct vcpu *vcpu = engine->vcpus; block->indirect && vcpu; vcpu = vcpu->next)
-            soft_forget_entry(vcpu, index, engine->exec + block->indirect);
+        for (struct vcpu *vcpu = engine->vcpus; vcpu; vcpu = vcpu->next)
+            soft_forget_entry(vcpu, block);
         return;
     }
     for (struct vcpu *vcpu = engine->vcpus; vcpu; vcpu = vcpu->next) {

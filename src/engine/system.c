@@ -185,6 +185,17 @@ static bool same_context(const struct ir_context *a, const struct ir_context *b)
     return a->mode == b->mode && a->base == b->base && a->view == b->view;
 }
 
+/* The jump table that was not taken up for the longest time. */
+static unsigned oldest_table(const struct engine *engine)
+{
+    unsigned oldest = 0;
+
+    for (unsigned i = 1; i < JUMP_TABLES; i++)
+        if (engine->table_used[i] < engine->table_used[oldest])
+            oldest = i;
+    return oldest;
+}
+
 /* The number of a context, a new one if need be. Lock held. */
 static uint32_t context_number(struct engine *engine, const struct ir_context *context)
 {
@@ -195,8 +206,10 @@ static uint32_t context_number(struct engine *engine, const struct ir_context *c
         engine->contexts_max = engine->contexts_max ? 2 * engine->contexts_max : 64;
         engine->context =
             mem_resize(engine->context, engine->contexts_max, sizeof(*engine->context));
+        engine->context_table = mem_resize(engine->context_table, engine->contexts_max, 1);
     }
     engine->context[engine->contexts] = *context;
+    engine->context_table[engine->contexts] = (uint8_t)oldest_table(engine);
     return engine->contexts++;
 }
 
@@ -222,16 +235,19 @@ static void take_up_context(struct vcpu *vcpu)
 
         pthread_mutex_lock(&engine->lock);
         number = context_number(engine, &now);
+        soft->table = engine->context_table[number];
+        engine->table_used[soft->table] = ++engine->table_uses;
         pthread_mutex_unlock(&engine->lock);
         soft->context = now;
         soft->context_number = number;
         soft->resumes = false;
     }
-    table = &soft->jump[soft->context_number % JUMP_TABLES];
+    table = &soft->jump[soft->table];
     if (table->owner != soft->context_number + 1) {
         jump_clear(table, engine->glue.empty);
         table->owner = soft->context_number + 1;
     }
+    vcpu->state->second = (uint64_t)(uintptr_t)table->second;
     set = soft->context_number << SET_CONTEXT_SHIFT | (now.single ? SET_STEP : 0);
     __atomic_store_n(&vcpu->set, set, __ATOMIC_RELAXED);
 }
@@ -245,26 +261,40 @@ void soft_prepare(const struct vcpu *vcpu, struct ir_block *ir)
     ir->soft.read = view;
     ir->soft.write = view + SOFT_TABLE;
     ir->soft.addend = view + 2 * SOFT_TABLE;
-    ir->soft.jump_table = SYSTEM_AT + SOFT_TABLE * (soft->context_number % JUMP_TABLES);
+    ir->soft.jump_table = SYSTEM_AT + SOFT_TABLE * soft->table;
     ir->soft.bounced = vcpu->set & SET_BEGUN;
 }
 
-void soft_remember(struct vcpu *vcpu, uint64_t pc, uint64_t exec)
+void soft_remember(struct vcpu *vcpu, const struct block *block)
 {
     struct soft_cpu *soft = vcpu->soft;
-    uint64_t linear = pc + soft->context.base;
+    const struct engine *engine = vcpu->engine;
+    struct jump_table *table = &soft->jump[soft->table];
+    uint64_t linear = block->pc + soft->context.base;
     const struct code_entry *entry = tlb_code(soft, linear);
     bool global = entry->page == (linear >> PAGE_BITS) + 1 && entry->global;
 
-    jump_remember(soft, &soft->jump[soft->context_number % JUMP_TABLES], pc, linear, exec, global);
+    jumped(soft, linear);
+    if (table->entry[block->pc & (JUMP_ENTRIES - 1)] == engine->glue.empty)
+        jump_remember(table, block->pc, engine->exec + block->indirect, global);
+    else
+        jump_remember_second(table, engine->host->second(block->pc), block->pc,
+                             block_exec(engine, block), global);
 }
 
-void soft_forget_entry(struct vcpu *vcpu, unsigned index, uint64_t exec)
+void soft_forget_entry(struct vcpu *vcpu, const struct block *block)
 {
-    for (unsigned i = 0; i < JUMP_TABLES; i++)
-        if (vcpu->soft->jump[i].entry[index] == exec)
-            __atomic_store_n(&vcpu->soft->jump[i].entry[index], vcpu->engine->glue.empty,
-                             __ATOMIC_RELAXED);
+    const struct engine *engine = vcpu->engine;
+    unsigned index = block->pc & (JUMP_ENTRIES - 1), second = engine->host->second(block->pc);
+
+    for (unsigned i = 0; i < JUMP_TABLES; i++) {
+        struct jump_table *table = &vcpu->soft->jump[i];
+
+        if (block->indirect && table->entry[index] == engine->exec + block->indirect)
+            __atomic_store_n(&table->entry[index], engine->glue.empty, __ATOMIC_RELAXED);
+        if (table->second[second].exec == block_exec(engine, block))
+            __atomic_store_n(&table->second[second].tag, 0, __ATOMIC_RELAXED);
+    }
 }
 
 void soft_forget(struct vcpu *vcpu)
@@ -724,6 +754,7 @@ void system_free(struct engine *engine)
     if (engine->space_listener.opaque)
         mem_listen_no_more(engine->config.space, &engine->space_listener);
     free(engine->context);
+    free(engine->context_table);
     free(engine->pair);
 }
 

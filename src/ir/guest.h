@@ -98,6 +98,8 @@ struct ir_system {
     void (*connect)(const void *config, void *state, const void *bus, const struct ir_tlb *tlb,
                     unsigned number);
     void (*context)(const void *state, struct ir_context *context);
+    /* How its code is read by people: enum disas_mode. */
+    int (*disas)(const struct ir_context *context);
     /* Fills in what the guest knows of the block: sizes, segments, whether accesses are for C. */
     void (*soft)(const void *state, const struct ir_context *context, struct ir_block *block);
     /* Walks for an access (enum ir_right, one); false: the exception has been delivered. */

@@ -93,6 +93,7 @@ struct ir_state {
     uint64_t *stream; /* next word of the stream buffer (engine/stream.c) */
 
     struct ir_segment segment[IR_STATE_SEGMENTS]; /* of system mode */
+    uint64_t second;                              /* address of the context's second jump table */
     uint64_t miss;                                /* linear address of an IR_EXIT_MISS */
 
     uint64_t host[IR_STATE_HOST_WORDS]; /* the host's own: stack pointer, bases, control words */

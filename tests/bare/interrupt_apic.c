@@ -5,7 +5,7 @@
  * the timer in its three modes, LINT0 as ExtINT, edges and levels, the HPET, NMI, x2APIC (SDM vol.
  * 3, chapter 10).
  */
-#include "interrupt.h"
+#include "runtime/interrupt.h"
 
 static struct event event;
 
