@@ -578,6 +578,8 @@ static void plant(struct engine *engine, struct ir_block *ir, const struct sourc
         kinds |= 1u << COUNTED_INSTRUCTIONS;
     engine->group_counted[engine->code->block_count] = (uint8_t)kinds;
     engine->group_run[engine->code->block_count] = engine->probe_site_count;
+    if (engine->options.budget && engine->group_place && !(set & SET_BEGUN))
+        plant_head(ir, &(struct ir_op){.op = IR_BUDGET, .size = 8, .imm = ir->insn_count}, 1);
     if (!engine->group_place)
         probes_plant(engine, ir, set & SET_PROBES);
     if (source->checked || engine->options.self_check) {
@@ -858,7 +860,7 @@ static void remember(struct vcpu *vcpu, struct block *block)
 
     if (vcpu->soft) {
         if (make_indirect_entry(engine, block))
-            soft_remember(vcpu, block->pc, engine->exec + block->indirect);
+            soft_remember(vcpu, block);
         return;
     }
     if (*place != engine->glue.empty)
@@ -1016,8 +1018,8 @@ static void forget_indirect(struct engine *engine, const struct block *block)
     unsigned index = block->pc & ((1u << IR_JUMP_BITS) - 1);
 
     if (engine->config.space) {
-        for (struct vcpu *vcpu = engine->vcpus; block->indirect && vcpu; vcpu = vcpu->next)
-            soft_forget_entry(vcpu, index, engine->exec + block->indirect);
+        for (struct vcpu *vcpu = engine->vcpus; vcpu; vcpu = vcpu->next)
+            soft_forget_entry(vcpu, block);
         return;
     }
     for (struct vcpu *vcpu = engine->vcpus; vcpu; vcpu = vcpu->next) {

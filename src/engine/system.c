@@ -185,6 +185,17 @@ static bool same_context(const struct ir_context *a, const struct ir_context *b)
     return a->mode == b->mode && a->base == b->base && a->limit == b->limit && a->view == b->view;
 }
 
+/* The jump table that was not taken up for the longest time. */
+static unsigned oldest_table(const struct engine *engine)
+{
+    unsigned oldest = 0;
+
+    for (unsigned i = 1; i < JUMP_TABLES; i++)
+        if (engine->table_used[i] < engine->table_used[oldest])
+            oldest = i;
+    return oldest;
+}
+
 /* The number of a context, a new one if need be. Lock held. */
 static uint32_t context_number(struct engine *engine, const struct ir_context *context)
 {
@@ -195,8 +206,10 @@ static uint32_t context_number(struct engine *engine, const struct ir_context *c
         engine->contexts_max = engine->contexts_max ? 2 * engine->contexts_max : 64;
         engine->context =
             mem_resize(engine->context, engine->contexts_max, sizeof(*engine->context));
+        engine->context_table = mem_resize(engine->context_table, engine->contexts_max, 1);
     }
     engine->context[engine->contexts] = *context;
+    engine->context_table[engine->contexts] = (uint8_t)oldest_table(engine);
     return engine->contexts++;
 }
 
@@ -205,6 +218,12 @@ static void flush_engine(struct vcpu *vcpu)
     engine_stop_others(vcpu->engine, vcpu);
     engine_flush(vcpu->engine);
     engine_go_on(vcpu->engine);
+}
+
+/* Whether the budget may not be enough for a block: then they are of one instruction. */
+static bool is_short(const struct vcpu *vcpu)
+{
+    return vcpu->engine->options.budget && vcpu->state->budget < IR_BLOCK_INSNS;
 }
 
 /* Takes up the context that the CPU is in. */
@@ -222,17 +241,20 @@ static void take_up_context(struct vcpu *vcpu)
 
         pthread_mutex_lock(&engine->lock);
         number = context_number(engine, &now);
+        soft->table = engine->context_table[number];
+        engine->table_used[soft->table] = ++engine->table_uses;
         pthread_mutex_unlock(&engine->lock);
         soft->context = now;
         soft->context_number = number;
         soft->resumes = false;
     }
-    table = &soft->jump[soft->context_number % JUMP_TABLES];
+    table = &soft->jump[soft->table];
     if (table->owner != soft->context_number + 1) {
         jump_clear(table, engine->glue.empty);
         table->owner = soft->context_number + 1;
     }
-    set = soft->context_number << SET_CONTEXT_SHIFT | (now.single ? SET_STEP : 0);
+    vcpu->state->second = (uint64_t)(uintptr_t)table->second;
+    set = soft->context_number << SET_CONTEXT_SHIFT | (now.single || is_short(vcpu) ? SET_STEP : 0);
     __atomic_store_n(&vcpu->set, set, __ATOMIC_RELAXED);
 }
 
@@ -245,26 +267,40 @@ void soft_prepare(const struct vcpu *vcpu, struct ir_block *ir)
     ir->soft.read = view;
     ir->soft.write = view + SOFT_TABLE;
     ir->soft.addend = view + 2 * SOFT_TABLE;
-    ir->soft.jump_table = SYSTEM_AT + SOFT_TABLE * (soft->context_number % JUMP_TABLES);
+    ir->soft.jump_table = SYSTEM_AT + SOFT_TABLE * soft->table;
     ir->soft.bounced = vcpu->set & SET_BEGUN;
 }
 
-void soft_remember(struct vcpu *vcpu, uint64_t pc, uint64_t exec)
+void soft_remember(struct vcpu *vcpu, const struct block *block)
 {
     struct soft_cpu *soft = vcpu->soft;
-    uint64_t linear = pc + soft->context.base;
+    const struct engine *engine = vcpu->engine;
+    struct jump_table *table = &soft->jump[soft->table];
+    uint64_t linear = block->pc + soft->context.base;
     const struct code_entry *entry = tlb_code(soft, linear);
     bool global = entry->page == (linear >> PAGE_BITS) + 1 && entry->global;
 
-    jump_remember(soft, &soft->jump[soft->context_number % JUMP_TABLES], pc, linear, exec, global);
+    jumped(soft, linear);
+    if (table->entry[block->pc & (JUMP_ENTRIES - 1)] == engine->glue.empty)
+        jump_remember(table, block->pc, engine->exec + block->indirect, global);
+    else
+        jump_remember_second(table, engine->host->second(block->pc), block->pc,
+                             block_exec(engine, block), global);
 }
 
-void soft_forget_entry(struct vcpu *vcpu, unsigned index, uint64_t exec)
+void soft_forget_entry(struct vcpu *vcpu, const struct block *block)
 {
-    for (unsigned i = 0; i < JUMP_TABLES; i++)
-        if (vcpu->soft->jump[i].entry[index] == exec)
-            __atomic_store_n(&vcpu->soft->jump[i].entry[index], vcpu->engine->glue.empty,
-                             __ATOMIC_RELAXED);
+    const struct engine *engine = vcpu->engine;
+    unsigned index = block->pc & (JUMP_ENTRIES - 1), second = engine->host->second(block->pc);
+
+    for (unsigned i = 0; i < JUMP_TABLES; i++) {
+        struct jump_table *table = &vcpu->soft->jump[i];
+
+        if (block->indirect && table->entry[index] == engine->exec + block->indirect)
+            __atomic_store_n(&table->entry[index], engine->glue.empty, __ATOMIC_RELAXED);
+        if (table->second[second].exec == block_exec(engine, block))
+            __atomic_store_n(&table->second[second].tag, 0, __ATOMIC_RELAXED);
+    }
 }
 
 void soft_forget(struct vcpu *vcpu)
@@ -486,33 +522,42 @@ static void resume_at(struct vcpu *vcpu, const struct block *block, unsigned ins
     }
 }
 
+/* Both operands of an instruction are in memory and drive each other out of the TLB: it was filled
+ * for one of them just now, and then the other was missed. */
+static bool operands_contend(const struct soft_cpu *soft, const struct site *site, uint64_t linear)
+{
+    return soft->filled_block == site->block && soft->filled_insn == site->insn &&
+           tlb_contend(soft->filled, linear);
+}
+
 /* The TLB did not know an address: fills it in, or executes the instruction slowly. */
 static void miss(struct vcpu *vcpu)
 {
     const struct ir_system *sys = system_of(vcpu);
-    struct soft_cpu *soft = vcpu->soft;
     const struct site *site = &vcpu->left;
     uint64_t linear = vcpu->state->miss;
     unsigned size = (unsigned)site->target >> 1;
     bool write = site->target & 1, crosses = ((linear + size - 1) ^ linear) >> PAGE_BITS;
     /* It knows the page: the instruction goes on beyond it. */
-    bool known = tlb_cached(soft, soft->context.view, linear, write);
-    /* It has just been filled in for the same instruction, which wants both pages: one would drive
-     * out the other for ever. */
-    bool collides = soft->missed_pc == vcpu->left_pc && tlb_collide(soft->missed, linear);
+    bool known = tlb_cached(vcpu->soft, vcpu->soft->context.view, linear, write);
     const struct block *block = &vcpu->engine->block[site->block];
+    bool contend = operands_contend(vcpu->soft, site, linear);
     struct ir_page page;
 
     vcpu->state->pc = vcpu->left_pc;
-    if (!crosses && !known && !collides && sys->possible(linear)) {
+    vcpu->soft->filled_insn = UINT32_MAX; /* none */
+    if (!crosses && !known && !contend && sys->possible(linear)) {
         if (!sys->walk(vcpu->state, linear, write ? IR_RIGHT_WRITE : IR_RIGHT_READ, &page)) {
             counts_correct(vcpu, block, site->insn, true);
             return;
         }
         if (fill(vcpu, linear, write, &page)) {
+            if (site->insn == 0 && vcpu->engine->options.budget)
+                vcpu->state->budget += block->insns; /* it begins again */
+            vcpu->soft->filled = linear;
+            vcpu->soft->filled_block = site->block;
+            vcpu->soft->filled_insn = site->insn;
             resume_at(vcpu, block, site->insn);
-            soft->missed_pc = vcpu->left_pc;
-            soft->missed = linear;
             return;
         }
     }
@@ -573,6 +618,7 @@ static void left_at_site(struct vcpu *vcpu, uint32_t *link, bool *linked)
         counts_correct(vcpu, &vcpu->engine->block[site->block], site->insn + 1u, false);
         vcpu->state->pc = vcpu->left_next;
         break;
+    case IR_EXIT_BUDGET: vcpu->state->pc = vcpu->left_pc; break;
     case IR_EXIT_STEPPED:
         vcpu->state->pc = vcpu->left_next;
         sys->stepped(vcpu->state);
@@ -661,6 +707,8 @@ enum vcpu_event system_run(struct vcpu *vcpu)
             return VCPU_INTERRUPTED;
         if (!look_around(vcpu))
             return VCPU_WAITS;
+        if (vcpu->engine->options.budget && vcpu->state->budget <= 0)
+            return VCPU_SPENT;
         take_up_context(vcpu);
         block = resumed(vcpu);
         entry = soft->resume_entry;
@@ -781,6 +829,7 @@ void system_free(struct engine *engine)
     if (engine->space_listener.opaque)
         mem_listen_no_more(engine->config.space, &engine->space_listener);
     free(engine->context);
+    free(engine->context_table);
     free(engine->pair);
 }
 
@@ -811,4 +860,14 @@ void vcpu_connect(struct vcpu *vcpu, const void *bus)
 void vcpu_changed(struct vcpu *vcpu)
 {
     tlb_flush(vcpu->soft, IR_FLUSH_ALL, 0, vcpu->engine->glue.empty);
+}
+
+void vcpu_grant(struct vcpu *vcpu, uint32_t instructions)
+{
+    vcpu->state->budget = instructions;
+}
+
+uint32_t vcpu_left(const struct vcpu *vcpu)
+{
+    return vcpu->state->budget > 0 ? (uint32_t)vcpu->state->budget : 0;
 }

@@ -30,9 +30,10 @@ struct tlb_view {
 
 struct jump_table {
     uint64_t *entry;
-    uint8_t *known;
-    uint16_t *log;
-    unsigned logged;
+    struct ir_second *second; /* for what shares a place with others */
+    uint8_t *known, *known_second;
+    uint16_t *log, *log_second;
+    unsigned logged, logged_second;
     uint32_t owner; /* context + 1 */
 };
 
@@ -53,6 +54,7 @@ struct soft_cpu {
     struct ir_tlb tlb;                 /* what the guest gets */
     struct ir_context context;
     uint32_t context_number;
+    unsigned table;            /* of the context: which of `jump` */
     struct mem_range range;    /* of RAM or ROM that was found last; region NULL: none */
     uint32_t attend, flush;    /* wanted by others */
     struct ir_operand operand; /* while a slow instruction is under way */
@@ -61,7 +63,9 @@ struct soft_cpu {
     bool resumes;
     uint32_t resume_block;
     uint64_t resume_entry;
-    uint64_t missed_pc, missed; /* the last miss that was filled: instruction, linear address */
+    /* What the TLB was last filled for. */
+    uint64_t filled;
+    uint32_t filled_block, filled_insn;
     uint64_t counts[4]; /* see enum soft_count */
 };
 
@@ -73,8 +77,9 @@ void tlb_fill(struct soft_cpu *soft, unsigned view, uint64_t linear, uint8_t *ho
 void tlb_flush(struct soft_cpu *soft, enum ir_flush what, uint64_t address, uint64_t empty);
 /* Lets no store pass to the page of RAM any more. */
 void tlb_protect(struct soft_cpu *soft, const uint8_t *host);
-/* Whether two addresses cannot both be known. */
-bool tlb_collide(uint64_t a, uint64_t b);
+/* Whether only one of the two addresses can be known, since they are of different pages that share
+ * an entry. */
+bool tlb_contend(uint64_t linear, uint64_t other);
 uint8_t *tlb_cached(const struct soft_cpu *soft, unsigned view, uint64_t linear, bool write);
 
 struct code_entry *tlb_code(struct soft_cpu *soft, uint64_t linear);
@@ -82,9 +87,11 @@ struct code_entry *tlb_code(struct soft_cpu *soft, uint64_t linear);
 void tlb_new(struct soft_cpu *soft, uint8_t *tables, uint64_t empty);
 void tlb_free(struct soft_cpu *soft);
 
-/* `linear`: of pc. */
-void jump_remember(struct soft_cpu *soft, struct jump_table *table, uint64_t pc, uint64_t linear,
-                   uint64_t exec, bool global);
+/* Tables lead to the page from now on: it counts when the page is flushed. */
+void jumped(struct soft_cpu *soft, uint64_t linear);
+void jump_remember(struct jump_table *table, uint64_t pc, uint64_t exec, bool global);
+void jump_remember_second(struct jump_table *table, unsigned index, uint64_t pc, uint64_t exec,
+                          bool global);
 void jump_clear(struct jump_table *table, uint64_t empty);
 
 #endif

@@ -101,6 +101,8 @@ struct ir_system {
     void (*connect)(const void *config, void *state, const void *bus, const struct ir_tlb *tlb,
                     unsigned number);
     void (*context)(const void *state, struct ir_context *context);
+    /* How its code is read by people: enum disas_mode. */
+    int (*disas)(const struct ir_context *context);
     /* Fills in what the guest knows of the block: sizes, segments, whether accesses are for C. */
     void (*soft)(const void *state, const struct ir_context *context, struct ir_block *block);
     /* False: there is never anything at the linear address, and what an access raises depends on

@@ -220,6 +220,8 @@ static bool make_input(struct machine *machine, struct error *err)
         }
         machine->devices.keyboard_controller = kbc;
         i8042_connect_a20(kbc, (struct irq){a20_keyboard, machine, 0});
+    } else {
+        machine->own->a20_keyboard = true; /* nothing holds address line 20 down */
     }
     return port92_new(&machine->board, (struct irq){a20_port92, machine, 0}, err);
 }

@@ -4,7 +4,7 @@
  * Code that changes while it is used: by itself, through another mapping, by strings, by port
  * input, by DMA; the same bytes in other modes and at other places (SDM vol. 3, 8.1.3 and 11.6).
  */
-#include "bare.h"
+#include "runtime/bare.h"
 
 enum { MEMORY = 0x600000, OTHER = 0x602000 };
 #define PLACE  UINT64_C(0x555000000000)

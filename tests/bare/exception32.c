@@ -3,7 +3,7 @@
  * Exceptions in 32-bit protected mode: vectors, error codes, what comes first, double faults, x87
  * with CR0.NE clear (SDM vol. 3, chapter 6).
  */
-#include "interrupt.h"
+#include "runtime/interrupt.h"
 
 LOW uint32_t exception_bounds[2] = {5, 10};
 static struct event event;

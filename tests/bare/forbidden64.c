@@ -6,7 +6,7 @@
 
 /* qemu: no, it takes them all */
 
-#include "bare.h"
+#include "runtime/bare.h"
 
 /* clang-format off */
 

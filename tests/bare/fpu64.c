@@ -4,7 +4,7 @@
  * State of x87 and vectors: FXSAVE, the XSAVE family, XCR0, what CPUID says of them, FNSTENV in
  * each size (SDM vol. 1, chapters 8, 10 and 13).
  */
-#include "bare.h"
+#include "runtime/bare.h"
 
 static struct event event;
 static uint8_t area[4096] __attribute__((aligned(64)));

@@ -6,7 +6,7 @@
 
 /* options: -serial null */
 
-#include "interrupt.h"
+#include "runtime/interrupt.h"
 
 static struct event event;
 

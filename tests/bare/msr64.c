@@ -4,7 +4,7 @@
  * MSRs: known ones and what they hold, reserved bits, unknown ones; the TSC with its offset; MTRR
  * and PAT; RDTSCP, RDPID; MONITOR and MWAIT (SDM vol. 3, chapters 2 and 12; vol. 4).
  */
-#include "interrupt.h"
+#include "runtime/interrupt.h"
 
 static struct event event;
 

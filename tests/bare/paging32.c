@@ -3,7 +3,7 @@
  * Paging with 32-bit entries, PSE and PSE-36, and PAE with its four pointers (SDM vol. 3, 4.3
  * and 4.4).
  */
-#include "bare.h"
+#include "runtime/bare.h"
 
 enum { P = 1, W = 2, U = 4, A = 32, D = 64, PS = 128, G = 256 };
 enum {

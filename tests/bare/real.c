@@ -2,7 +2,7 @@
  *
  * Real mode: segments and their limits, the vectors, prefixes, what only old programs use.
  */
-#include "bare.h"
+#include "runtime/bare.h"
 
 #define MODE      MODE_REAL
 #define NO_LIMITS "qemu: limits of segments are not checked"
@@ -114,7 +114,7 @@ FAULT(16, vector_limit_partly, "a vector partly beyond the IDT's limit", VECTOR_
       (BEFORE(short_vectors), AFTER(all_vectors)),
       "movw $16 * 4 + 1, real_table; lidtl real_table; 9: int $0x10")
 CASE(16, vectors_elsewhere, "LIDT moves the vectors", (AX(0x99)),
-     "movl $0x20000, real_table + 2; movw $0x3ff, real_table; mov $0x2000, %ax; mov %ax, %es\n"
+     "movl $0x70000, real_table + 2; movw $0x3ff, real_table; mov $0x7000, %ax; mov %ax, %es\n"
      "movw $1f, %es:0x42 * 4; movw $0, %es:0x42 * 4 + 2; lidtl real_table; int $0x42; jmp 2f; 1: mov $0x99, %ax; iret\n"
      "2: movl $0, real_table + 2; lidtl real_table")
 

@@ -4,7 +4,7 @@
  * registers check, far transfers without gates, LAR, LSL, VERR, VERW and ARPL (SDM vol. 3, chapters
  * 3 and 5).
  */
-#include "bare.h"
+#include "runtime/bare.h"
 
 #define NO_LIMITS "qemu: limits of segments are not checked"
 #define NO_RIGHTS "qemu: rights of segments are not checked"

@@ -5,7 +5,7 @@
  * call gates and system descriptors of 16 bytes, far transfers and IRET (SDM vol.
  * 3, 3.4, 5.8, 7.7).
  */
-#include "bare.h"
+#include "runtime/bare.h"
 
 #define NO_LIMITS "qemu: limits of segments are not checked"
 

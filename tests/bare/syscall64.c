@@ -4,7 +4,7 @@
  * SYSCALL, SYSRET, SYSENTER, SYSEXIT, SWAPGS and the FS and GS bases. Where makers differ, CPUID's
  * vendor decides what is expected (SDM vol. 2; AMD64 APM vol. 2, 6.1).
  */
-#include "bare.h"
+#include "runtime/bare.h"
 
 static struct event event;
 static bool amd;

@@ -22,7 +22,7 @@ DEVICES = """\
 WARNING = 4
 
 # Warnings that the kernel has for QEMU's pc machine too: it has no MMCONFIG; the numbers of the CPUs that
-# start are of this level; the TSCs of several CPUs are not known to go together; how well the TSC can be
+# start are of this level; the TSCs of several CPUs are not known to go together; how well TSC and APIC can be
 # measured depends on what else the host does.
 EXPECTED = re.compile(r"""
       fail\ to\ add\ MMCONFIG
@@ -31,6 +31,7 @@ EXPECTED = re.compile(r"""
     | mtrr:\ your\ CPUs\ had\ inconsistent
     | Unstable\ clock\ detected | keep\ using\ the\ local\ clock | "trace_clock=local" | on\ the\ kernel\ command\ line
     | tsc:\ Unable\ to\ calibrate\ against\ PIT
+    | APIC\ calibration\ not\ consistent\ with\ PM-Timer | hpet:\ Lost\ [0-9]+\ RTC\ interrupts
     """, re.VERBOSE)
 
 

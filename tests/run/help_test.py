@@ -63,6 +63,27 @@ class Help(unittest.TestCase):
         variables = set(re.findall(r"QEMU_[A-Z_]+", page))
         self.assertEqual(variables, set(re.findall(r"QEMU_[A-Z_]+", text)))
 
+    def test_vitrine(self):
+        page, text = sections("vitrine")["OPTIONS"], self.help("vitrine")
+        self.assertEqual(options(page), options(text))
+        self.assertEqual(keys(page), keys(text))
+        self.assertIn("-dfilter", options(text))
+        self.assertIn("hostfwd", keys(text))
+        text = subprocess.run([os.path.join(BUILD, "vitrine"), "-d", "help"],
+                              stdout=subprocess.PIPE, text=True, timeout=60, check=True).stdout
+        listed = re.search(r"lists: ((?:[a-z_-]+,\s)+[a-z_-]+)\.", page)[1]
+        self.assertEqual(set(re.findall(r"(?m)^([a-z_-]+)  ", text)),
+                         set(re.findall(r"[a-z_-]+", listed)))
+
+    def test_vitrine_refuses_what_it_says(self):
+        """No option is both in the table and among those that are refused."""
+        rows = set(re.findall(r'(?:NOW|WHOLE|LATER)\("(-[\w-]+)"', source("src", "cmd", "vitrine", "options.c")))
+        refused = re.findall(r'\{"( -[^"]+ )",', source("src", "cmd", "vitrine", "refused.c"))
+        refused = {name for names in refused for name in names.split()}
+        self.assertIn("-gdb", refused)
+        self.assertIn("-drive", rows)
+        self.assertEqual(rows & refused, set())
+
     def test_writers(self):
         """Those that there are, in every text about them."""
         known = set(re.findall(r"writer=([a-z]+) ", self.help("vitrine-demo")))

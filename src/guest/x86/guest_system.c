@@ -54,6 +54,12 @@ static void context(const void *state, struct ir_context *context)
     context->single = mode & single_bits;
 }
 
+/* The numbers of enum disas_mode are those of enum x86_mode. */
+static int disas_mode(const struct ir_context *context)
+{
+    return context->mode & X86_MODE_CODE;
+}
+
 static void soft(const void *state, const struct ir_context *context, struct ir_block *block)
 {
     uint32_t mode = context->mode;
@@ -367,15 +373,13 @@ static enum ir_event take_event(void *state)
 
 static void print_state(const void *state, bool fpu, struct strbuf *text)
 {
-    x86_print_system(state, text);
-    if (fpu) {
-        x86_print_state(state, text, X86_PRINT_FPU);
-    }
+    x86_print_state(state, text, fpu ? X86_PRINT_FPU : 0);
 }
 
 static const struct ir_system x86_system_functions = {
     .connect = connect,
     .context = context,
+    .disas = disas_mode,
     .soft = soft,
     .possible = x86_is_canonical,
     .walk = walk,

@@ -789,6 +789,7 @@ static void emit_op(struct x64_emit *e, const struct ir_op *op)
     case IR_GET_WORD: x64_soft_get_word(e, op); break;
     case IR_PUSH_FLAGS: x64_soft_push_flags(e, op); break;
     case IR_POP_FLAGS: x64_soft_pop_flags(e, op); break;
+    case IR_BUDGET: x64_soft_budget(e, op); break;
     case IR_LEAVE_IF: x64_soft_leave_if(e, op); break;
     case IR_TARGET: emit_target(e, op); break;
     case IR_JUMP_TARGET: emit_jump_target(e, op); break;
@@ -922,6 +923,33 @@ static void soft_leave(struct ir_code *code, unsigned exit)
     x64_return(code);
 }
 
+/* With the target in RCX: looks into the second table of the context, by a CRC32, which leaves the
+ * flags alone, and goes to what it finds. Goes on behind with the target in RCX. */
+static void second_table(struct ir_code *code)
+{
+    static const uint8_t index[] = {
+        0x41, 0xb9, 0,    0,    0,    0,    /* mov r9d, 0 */
+        0xf2, 0x4c, 0x0f, 0x38, 0xf1, 0xc9, /* crc32 r9, rcx */
+        0x45, 0x0f, 0xb7, 0xc9,             /* movzx r9d, r9w */
+        0x47, 0x8d, 0x0c, 0x09,             /* lea r9d, [r9+r9] */
+    };
+    static const uint8_t compare[] = {
+        0x4f, 0x8b, 0x14, 0xca,       /* mov r10, [r10+r9*8] */
+        0x4e, 0x8d, 0x54, 0x11, 0x01, /* lea r10, [rcx+r10+1] */
+        0x49, 0x87, 0xca,             /* xchg rcx, r10 */
+        0xe3, 0x05,                   /* jrcxz: found */
+        0x4c, 0x89, 0xd1,             /* mov rcx, r10 */
+        0xeb, 0x0e,                   /* over what follows */
+    };
+    static const uint8_t jump[] = {0x43, 0xff, 0x64, 0xca, 0x08}; /* jmp [r10+r9*8+8] */
+
+    x64_bytes(code, index, sizeof(index));
+    x64_load_state(code, R10, X64_STATE(second));
+    x64_bytes(code, compare, sizeof(compare));
+    x64_load_state(code, R10, X64_STATE(second));
+    x64_bytes(code, jump, sizeof(jump));
+}
+
 static void soft_glue(struct ir_code *code, struct ir_glue *glue)
 {
     /* not r9; lea rcx, [rcx+r9+1]: RCX - R9, which is the target */
@@ -937,9 +965,10 @@ static void soft_glue(struct ir_code *code, struct ir_glue *glue)
     soft_leave(code, IR_EXIT_LINK); /* or what the site says */
 
     x64_nops(code, (unsigned)(-x64_here(code) & 15));
-    glue->inside = glue->inside_end = glue->lookup = x64_here(code);
+    glue->inside = glue->lookup = x64_here(code);
     x64_bytes(code, target, sizeof(target));
-    glue->empty = x64_here(code);
+    second_table(code);
+    glue->inside_end = glue->empty = x64_here(code);
     x64_store_state(code, X64_STATE(pc), RCX);
     x64_bytes(code, store_r10d, sizeof(store_r10d));
     x64_gs_operand(code, R10 & 7, X64_STATE(exit_arg));
