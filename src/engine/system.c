@@ -494,6 +494,19 @@ static void resume_at(struct vcpu *vcpu, const struct block *block, unsigned ins
     }
 }
 
+/* Whether an instruction missed a page, then another, and now the first again: both have the same
+ * place in the TLB, and one takes it from the other as long as it is begun again. */
+static bool goes_round(struct soft_cpu *soft, uint64_t pc, uint64_t linear)
+{
+    uint64_t page = linear >> PAGE_BITS;
+    bool again = pc == soft->missed_pc && page == soft->missed[1] && page != soft->missed[0];
+
+    soft->missed[1] = pc == soft->missed_pc ? soft->missed[0] : ~UINT64_C(0);
+    soft->missed[0] = page;
+    soft->missed_pc = pc;
+    return again;
+}
+
 /* The TLB did not know an address: fills it in, or executes the instruction slowly. */
 static void miss(struct vcpu *vcpu)
 {
@@ -508,7 +521,7 @@ static void miss(struct vcpu *vcpu)
     struct ir_page page;
 
     vcpu->state->pc = vcpu->left_pc;
-    if (!crosses && !known) {
+    if (!crosses && !known && !goes_round(vcpu->soft, vcpu->left_pc, linear)) {
         if (!sys->walk(vcpu->state, linear, write ? IR_RIGHT_WRITE : IR_RIGHT_READ, &page)) {
             counts_correct(vcpu, block, site->insn, true);
             return;
