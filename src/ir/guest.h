@@ -63,6 +63,8 @@ struct ir_tlb {
     /* The host address of a byte that the guest may access in its current mode, if the TLB knows;
      * else NULL. */
     uint8_t *(*cached)(void *opaque, uint64_t linear, bool write);
+    /* Whether code was made from the page of RAM. */
+    bool (*has_code)(void *opaque, uint64_t physical);
 };
 
 /* What translated code depends on. Two that are equal share code. */
@@ -70,8 +72,8 @@ struct ir_context {
     uint64_t base;  /* of code: linear address minus pc */
     uint64_t limit; /* of code: the last byte, where that is not the end of addresses */
     uint32_t mode;  /* the guest's own */
-    uint8_t view;  /* which rights of pages hold: 0 to IR_VIEWS - 1 */
-    bool single;   /* one instruction a block, and C looks behind it */
+    uint8_t view;   /* which rights of pages hold: 0 to IR_VIEWS - 1 */
+    bool single;    /* one instruction a block, and C looks behind it */
 };
 enum { IR_VIEWS = 3 };
 
