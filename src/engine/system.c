@@ -412,7 +412,7 @@ static bool run_bounced(struct vcpu *vcpu)
     while (!executed && !vcpu->fault_pending) {
         struct block *block = find_or_make(vcpu);
 
-        if (block && vcpu_enter(vcpu, block, block_exec(vcpu->engine, block)))
+        if (block && vcpu_enter(vcpu, block, 0))
             executed = vcpu->state->exit == IR_EXIT_LINK && vcpu->left.cause == IR_EXIT_ACCESSED;
     }
     __atomic_store_n(&vcpu->set, set, __ATOMIC_RELAXED);
@@ -504,22 +504,32 @@ static void take_away(struct vcpu *vcpu)
     pthread_mutex_unlock(&engine->lock);
 }
 
-/* The block's instruction, at the beginning of which translated code is to go on. */
-static void resume_at(struct vcpu *vcpu, const struct block *block, unsigned insn)
+static void find_resume(struct vcpu *vcpu, const struct block *block, unsigned insn)
 {
     struct engine *engine = vcpu->engine;
     struct soft_cpu *soft = vcpu->soft;
     struct side_cursor cursor;
 
     side_begin(engine, block, &cursor);
-    while (side_next(&cursor)) {
+    while (!soft->resumes && side_next(&cursor)) {
         if (cursor.point.insn == insn && cursor.point.flags & IR_POINT_BOUNDARY) {
             soft->resumes = true;
             soft->resume_block = block_number(engine, block);
             soft->resume_entry = engine->exec + block->base + cursor.point.host;
-            return;
         }
     }
+}
+
+/* The block's instruction, at the beginning of which translated code is to go on, unless another
+ * thread has flushed the block since it was left. */
+static void resume_at(struct vcpu *vcpu, const struct block *block, unsigned insn)
+{
+    uint64_t generation = vcpu->generation;
+
+    vcpu_look_begin(vcpu);
+    if (vcpu->generation == generation)
+        find_resume(vcpu, block, insn);
+    vcpu_look_end(vcpu);
 }
 
 /* Both operands of an instruction are in memory and drive each other out of the TLB: it was filled
@@ -727,7 +737,7 @@ enum vcpu_event system_run(struct vcpu *vcpu)
             if (by_lookup && vcpu_chains(vcpu))
                 block_remember(vcpu, found);
             block = found;
-            entry = block_exec(vcpu->engine, found);
+            entry = 0;
             if (log_item_on(LOG_EXEC) || log_item_on(LOG_CPU))
                 log_entry(vcpu, found);
         }
