@@ -23,6 +23,7 @@
 #include "base/error.h"
 #include "base/logitems.h"
 #include "base/memory.h"
+#include "engine/filter.h"
 #include "engine/tlb.h"
 
 enum {
@@ -199,6 +200,15 @@ static void flush_engine(struct vcpu *vcpu)
     engine_go_on(vcpu->engine);
 }
 
+/* Another set of guest probes: other blocks from here on. */
+static void take_up_probes(struct vcpu *vcpu, uint32_t probes)
+{
+    struct soft_cpu *soft = vcpu->soft;
+
+    soft->tlb.told = probes_each_access(vcpu->engine, probes) ? &soft->told : NULL;
+    soft->resumes = false;
+}
+
 /* Takes up the context that the CPU is in. */
 static void take_up_context(struct vcpu *vcpu)
 {
@@ -206,9 +216,12 @@ static void take_up_context(struct vcpu *vcpu)
     struct engine *engine = vcpu->engine;
     struct ir_context now;
     struct jump_table *table;
-    uint32_t set;
+    uint32_t set, probes;
 
     system_of(vcpu)->context(vcpu->state, &now);
+    probes = probes_wanted(engine);
+    if (probes + 1 != soft->probes)
+        take_up_probes(vcpu, probes);
     if (!same_context(&now, &soft->context) || soft->context_number == UINT32_MAX) {
         uint32_t number;
 
@@ -220,12 +233,38 @@ static void take_up_context(struct vcpu *vcpu)
         soft->resumes = false;
     }
     table = &soft->jump[soft->context_number % JUMP_TABLES];
-    if (table->owner != soft->context_number + 1) {
+    set = soft->context_number << SET_CONTEXT_SHIFT | probes;
+    if (table->owner != set + 1) {
         jump_clear(table, engine->glue.empty);
-        table->owner = soft->context_number + 1;
+        table->owner = set + 1;
     }
-    set = soft->context_number << SET_CONTEXT_SHIFT | (now.single ? SET_STEP : 0);
-    __atomic_store_n(&vcpu->set, set, __ATOMIC_RELAXED);
+    __atomic_store_n(&vcpu->set, set | (now.single ? SET_STEP : 0), __ATOMIC_RELAXED);
+    if (probes + 1 != soft->probes) {
+        soft->probes = probes + 1;
+        drain_begin(vcpu);
+    }
+}
+
+uint64_t soft_linear(const struct vcpu *vcpu, uint64_t pc)
+{
+    return system_of(vcpu)->linear(vcpu->state, pc);
+}
+
+static const struct ir_context *context_of(const struct engine *engine, const struct block *block)
+{
+    return &engine->context[(block->set & ~SET_FLAGS) >> SET_CONTEXT_SHIFT];
+}
+
+unsigned block_code(const struct engine *engine, const struct block *block)
+{
+    return engine->config.space ? context_of(engine, block)->code : 8;
+}
+
+uint64_t block_linear(const struct engine *engine, const struct block *block)
+{
+    uint64_t base = engine->config.space ? context_of(engine, block)->base : 0;
+
+    return block_code(engine, block) == 8 ? block->pc + base : (uint32_t)(block->pc + base);
 }
 
 void soft_prepare(const struct vcpu *vcpu, struct ir_block *ir)
@@ -270,6 +309,7 @@ bool soft_settled(const struct vcpu *vcpu)
         return true;
     return !__atomic_load_n(&vcpu->interrupt, __ATOMIC_SEQ_CST) &&
            !__atomic_load_n(&vcpu->soft->attend, __ATOMIC_SEQ_CST) &&
+           probes_wanted(vcpu->engine) == (vcpu->set & SET_PROBES) &&
            !__atomic_load_n(&vcpu->soft->flush, __ATOMIC_SEQ_CST);
 }
 
@@ -381,27 +421,54 @@ static bool run_bounced(struct vcpu *vcpu)
 
 static void take_away(struct vcpu *vcpu);
 
-/* Executes the instruction at state.pc without the TLB. */
-static void execute(struct vcpu *vcpu)
+/* The instruction whose operand was brought. */
+static enum ir_executed execute_brought(struct vcpu *vcpu)
+{
+    if (!run_bounced(vcpu))
+        return IR_RAISED;
+    vcpu->state->pc = vcpu->left_next;
+    take_away(vcpu);
+    if (vcpu->soft->context.single)
+        system_of(vcpu)->stepped(vcpu->state);
+    return IR_EXECUTED;
+}
+
+/* In C; a repeated instruction goes on as long as nothing else is to be done. */
+static enum ir_executed execute_in_c(struct vcpu *vcpu, const uint8_t *bytes, size_t size)
 {
     const struct ir_system *sys = system_of(vcpu);
-    struct engine *engine = vcpu->engine;
+    const struct engine *engine = vcpu->engine;
     struct soft_cpu *soft = vcpu->soft;
+    enum ir_executed done;
+
+    do
+        done = sys->execute(engine->config.guest_config, vcpu->state, bytes, size, &soft->operand);
+    while (done == IR_EXECUTED_PART && soft_settled(vcpu) && !sys->pending(vcpu->state));
+    return done == IR_BROUGHT ? execute_brought(vcpu) : done;
+}
+
+/* Executes the instruction at state.pc without the TLB. False: it has not come to its end, but
+ * raised an exception, or done a part. */
+static bool execute(struct vcpu *vcpu)
+{
+    struct soft_cpu *soft = vcpu->soft;
+    uint64_t behind = soft_linear(vcpu, vcpu->left_next);
     uint8_t bytes[LONGEST_INSN];
     size_t size = bytes_here(vcpu, bytes);
+    enum ir_executed done;
 
     soft->waiting = true;
     soft->counts[SOFT_SLOW]++;
     if (size == 0)
-        return;
-    if (sys->execute(engine->config.guest_config, vcpu->state, bytes, size, &soft->operand))
-        return;
-    if (!run_bounced(vcpu))
-        return;
-    vcpu->state->pc = vcpu->left_next;
-    take_away(vcpu);
-    if (soft->context.single)
-        sys->stepped(vcpu->state);
+        return false;
+    soft->linear = engine_filter_pc = soft_linear(vcpu, vcpu->state->pc);
+    done = execute_in_c(vcpu, bytes, size);
+    if (soft->tlb.told)
+        told_end(vcpu, done == IR_EXECUTED);
+    if (done != IR_EXECUTED)
+        return false;
+    branch_executed(vcpu, soft->operand.kind, soft->linear, behind);
+    return true;
 }
 
 /* Stores the operand. A store to RAM that code was made from kills what it hits, and no more. */
@@ -414,6 +481,7 @@ static void take_away(struct vcpu *vcpu)
     struct code_page *code;
     struct mem_range range;
     struct ir_page page;
+    const uint8_t *value;
     uint64_t in_region;
     uint8_t *host;
 
@@ -431,7 +499,12 @@ static void take_away(struct vcpu *vcpu)
         return;
     }
     host = mem_host(range.region) + in_region;
-    memcpy(host + offset, vcpu->state->bounce + (operand->linear & 63), operand->size);
+    value = vcpu->state->bounce + (operand->linear & 63);
+    if (vcpu->soft->tlb.told)
+        told_before(vcpu, operand->linear, operand->size, true);
+    memcpy(host + offset, value, operand->size);
+    if (vcpu->soft->tlb.told)
+        told_after(vcpu, operand->linear, operand->size, true, value);
     pthread_mutex_lock(&engine->lock);
     code = page_find(engine, (uint64_t)(uintptr_t)host);
     if (code)
@@ -439,48 +512,80 @@ static void take_away(struct vcpu *vcpu)
     pthread_mutex_unlock(&engine->lock);
 }
 
-/* The block's instruction, at the beginning of which translated code is to go on. */
-static void resume_at(struct vcpu *vcpu, const struct block *block, unsigned insn)
+/* Where the code of the instruction begins; 0: nowhere. */
+static uint64_t find_boundary(const struct engine *engine, const struct block *block, unsigned insn)
 {
-    struct engine *engine = vcpu->engine;
-    struct soft_cpu *soft = vcpu->soft;
     struct side_cursor cursor;
 
     side_begin(engine, block, &cursor);
-    while (side_next(&cursor)) {
-        if (cursor.point.insn == insn && cursor.point.flags & IR_POINT_BOUNDARY) {
-            soft->resumes = true;
-            soft->resume_block = block_number(engine, block);
-            soft->resume_entry = engine->exec + block->base + cursor.point.host;
-            return;
-        }
-    }
+    while (side_next(&cursor))
+        if (cursor.point.insn == insn && cursor.point.flags & IR_POINT_BOUNDARY)
+            return engine->exec + block->base + cursor.point.host;
+    return 0;
 }
 
-/* The TLB did not know an address: fills it in, or executes the instruction slowly. */
+/* The state becomes that of the instruction's beginning: nothing is recorded or counted of it. */
+void soft_note(struct vcpu *vcpu, const struct block *block)
+{
+    struct soft_cpu *soft = vcpu->soft;
+
+    soft->block = *block;
+    soft->block_number = block_number(vcpu->engine, block);
+    soft->insn = vcpu->left.insn;
+    if (vcpu->left.cause == IR_EXIT_MISS)
+        soft->resume_entry = find_boundary(vcpu->engine, block, soft->insn);
+    if (vcpu->left.target & IR_SITE_DROPS)
+        vcpu->state->stream = vcpu->state->stream_mark;
+    counts_leave(vcpu, block, soft->insn);
+}
+
+/* What soft_note() has taken back, for C. */
+static void begin_in_c(struct vcpu *vcpu)
+{
+    const struct soft_cpu *soft = vcpu->soft;
+
+    counts_in_c(vcpu, &soft->block, soft->insn);
+    insn_begun(vcpu, &soft->block, soft->insn, soft_linear(vcpu, vcpu->left_pc),
+               (unsigned)(vcpu->left_next - vcpu->left_pc));
+}
+
+/* An instruction that was counted is not executed, or not yet to its end. */
+static void not_executed(struct vcpu *vcpu)
+{
+    counts_take_back(vcpu);
+}
+
+/* Instead of translated code, which has left in the middle of a block. */
+static void execute_instead(struct vcpu *vcpu)
+{
+    begin_in_c(vcpu);
+    if (!execute(vcpu))
+        not_executed(vcpu);
+}
+
+/* The TLB did not know an address: fills it in, or executes the instruction slowly. Where accesses
+ * are told, one that faults is so too, by C. */
 static void miss(struct vcpu *vcpu)
 {
     const struct ir_system *sys = system_of(vcpu);
-    const struct site *site = &vcpu->left;
-    uint64_t linear = vcpu->state->miss;
-    unsigned size = site->target & 255;
-    bool write = site->target & 256, crosses = ((linear + size - 1) ^ linear) >> PAGE_BITS;
-    const struct block *block = &vcpu->engine->block[site->block];
+    struct soft_cpu *soft = vcpu->soft;
+    uint64_t linear = vcpu->state->miss, target = vcpu->left.target;
+    unsigned size = target & IR_MISS_SIZE;
+    bool write = target & IR_MISS_WRITE, crosses = ((linear + size - 1) ^ linear) >> PAGE_BITS;
+    enum ir_right right = write ? IR_RIGHT_WRITE : IR_RIGHT_READ;
     struct ir_page page;
 
-    vcpu->state->pc = vcpu->left_pc;
-    if (!crosses) {
-        if (!sys->walk(vcpu->state, linear, write ? IR_RIGHT_WRITE : IR_RIGHT_READ, &page)) {
-            counts_correct(vcpu, block, site->insn, true);
-            return;
-        }
-        if (fill(vcpu, linear, write, &page)) {
-            resume_at(vcpu, block, site->insn);
-            return;
-        }
+    if (crosses ||
+        (soft->tlb.told && !(sys->look(vcpu->state, linear, &page) && page.rights & right))) {
+        execute_instead(vcpu);
+    } else if (!sys->walk(vcpu->state, linear, right, &page)) {
+        begin_in_c(vcpu);
+        not_executed(vcpu);
+    } else if (fill(vcpu, linear, write, &page)) {
+        soft->resumes = soft->resume_entry != 0;
+    } else {
+        execute_instead(vcpu);
     }
-    counts_correct(vcpu, block, site->insn + 1u, false);
-    execute(vcpu);
 }
 
 static void left_at_site(struct vcpu *vcpu, uint32_t *link, bool *linked)
@@ -489,27 +594,26 @@ static void left_at_site(struct vcpu *vcpu, uint32_t *link, bool *linked)
     const struct site *site = &vcpu->left;
 
     vcpu->counts.exits[site->cause]++;
+    if (site->cause == IR_EXIT_LINK)
+        vcpu->state->pc = site->target;
+    else if (site->cause == IR_EXIT_STEPPED)
+        vcpu->state->pc = vcpu->left_next;
+    else
+        vcpu->state->pc = vcpu->left_pc;
     switch (site->cause) {
     case IR_EXIT_LINK:
-        vcpu->state->pc = site->target;
         *link = vcpu->state->exit_arg;
         *linked = true;
         if (vcpu->soft->context.single)
             sys->stepped(vcpu->state);
         break;
     case IR_EXIT_HELPER:
-        vcpu->state->pc = vcpu->left_pc;
-        execute(vcpu);
+        if (!execute(vcpu))
+            not_executed(vcpu);
         break;
-    case IR_EXIT_ACCESS:
-        vcpu->state->pc = vcpu->left_pc;
-        execute(vcpu);
-        break;
+    case IR_EXIT_ACCESS: execute_instead(vcpu); break;
     case IR_EXIT_MISS: miss(vcpu); break;
-    case IR_EXIT_STEPPED:
-        vcpu->state->pc = vcpu->left_next;
-        sys->stepped(vcpu->state);
-        break;
+    case IR_EXIT_STEPPED: sys->stepped(vcpu->state); break;
     default: bug("translated code left for an unknown reason (%u)", site->cause);
     }
 }
@@ -543,13 +647,15 @@ static void why_left(struct vcpu *vcpu, uint32_t *link, bool *linked, bool *by_l
 /* Whether the stopped instruction can be gone on with where it was left. */
 static const struct block *resumed(struct vcpu *vcpu)
 {
-    struct soft_cpu *soft = vcpu->soft;
-    const struct block *block = &vcpu->engine->block[soft->resume_block];
+    const struct soft_cpu *soft = vcpu->soft;
+    const struct engine *engine = vcpu->engine;
+    const struct block *block = &engine->block[soft->block_number];
 
-    if (!soft->resumes)
-        return NULL;
-    soft->resumes = false;
-    return __atomic_load_n(&block->dead, __ATOMIC_RELAXED) ? NULL : block;
+    return soft->resumes && __atomic_load_n(&engine->generation, __ATOMIC_SEQ_CST) ==
+                                vcpu->generation &&
+                   !__atomic_load_n(&block->dead, __ATOMIC_RELAXED)
+               ? block
+               : NULL;
 }
 
 /* Events and what others want. False: the CPU waits. */
@@ -577,7 +683,9 @@ static bool look_around(struct vcpu *vcpu)
 enum vcpu_event system_run(struct vcpu *vcpu)
 {
     struct soft_cpu *soft = vcpu->soft;
-    bool linked = false, by_lookup = false;
+    bool linked = false, by_lookup = false, resumes;
+    struct block left = {0};
+    unsigned insn = 0;
     uint32_t link = 0;
 
     soft->waiting = true; /* C may have changed anything */
@@ -592,11 +700,14 @@ enum vcpu_event system_run(struct vcpu *vcpu)
             return VCPU_WAITS;
         take_up_context(vcpu);
         block = resumed(vcpu);
+        resumes = block;
         entry = soft->resume_entry;
         if (!block) {
             uint64_t pc = vcpu->state->pc;
-            struct block *found = find_or_make(vcpu);
+            struct block *found;
 
+            soft->resumes = false;
+            found = find_or_make(vcpu);
             if (!found || vcpu->state->pc != pc) {
                 linked = by_lookup = false;
                 soft->waiting = true;
@@ -612,8 +723,16 @@ enum vcpu_event system_run(struct vcpu *vcpu)
                 log_entry(vcpu, found);
         }
         linked = by_lookup = false;
-        if (vcpu_enter(vcpu, block, entry))
-            why_left(vcpu, &link, &linked, &by_lookup);
+        if (resumes) { /* what it was left with may be overwritten in between */
+            left = soft->block;
+            insn = soft->insn;
+        }
+        if (!vcpu_enter(vcpu, block, entry))
+            continue;
+        soft->resumes = false;
+        if (resumes)
+            counts_return(vcpu, &left, insn);
+        why_left(vcpu, &link, &linked, &by_lookup);
     }
 }
 
@@ -624,6 +743,21 @@ static void guest_flush(void *opaque, enum ir_flush what, uint64_t address)
     struct vcpu *vcpu = opaque;
 
     tlb_flush(vcpu->soft, what, address, vcpu->engine->glue.empty);
+}
+
+static void tell_before(void *opaque, uint64_t linear, size_t size, bool write)
+{
+    told_before(opaque, linear, size, write);
+}
+
+static void tell_after(void *opaque, uint64_t linear, size_t size, bool write, const void *value)
+{
+    told_after(opaque, linear, size, write, value);
+}
+
+static void tell_turn(void *opaque)
+{
+    told_end(opaque, true);
 }
 
 static uint8_t *guest_cached(void *opaque, uint64_t linear, bool write)
@@ -717,6 +851,8 @@ void soft_new(struct vcpu *vcpu)
     struct soft_cpu *soft = mem_alloc(sizeof(*soft));
 
     soft->tlb = (struct ir_tlb){.opaque = vcpu, .flush = guest_flush, .cached = guest_cached};
+    soft->told =
+        (struct ir_told){.opaque = vcpu, .before = tell_before, .after = tell_after, .turn = tell_turn};
     soft->context_number = UINT32_MAX;
     vcpu->soft = soft;
     tlb_new(soft, (uint8_t *)vcpu->state, vcpu->engine->glue.empty);

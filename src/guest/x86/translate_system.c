@@ -9,6 +9,7 @@
  */
 #include "guest/x86/cpuid.h"
 #include "guest/x86/guest.h"
+#include "guest/x86/helpers.h"
 #include "guest/x86/rows.h"
 #include "guest/x86/system.h"
 #include "guest/x86/unit.h"
@@ -220,7 +221,7 @@ static void as_long(const struct ir_block *block, struct x86_insn *insn)
 
 static void lower_native(struct ir_block *block, struct x86_insn *insn)
 {
-    if (!is_native(block, insn)) {
+    if (!is_native(block, insn) || (block->each_access && x86_accesses_apart(insn))) {
         leave(block);
         return;
     }
