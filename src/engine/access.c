@@ -145,9 +145,9 @@ void told_before(struct vcpu *vcpu, uint64_t linear, size_t size, bool write)
     for (size_t at = 0; at < size;) {
         struct ir_access_at access = {linear + at, (uint8_t)piece_of(size - at), write};
 
-        stream_put(vcpu, PROBE_MEM_BEFORE,
-                   (const uint64_t[]){vcpu->soft->linear, told_info(vcpu, &access),
-                                      access.address});
+        stream_put(
+            vcpu, PROBE_MEM_BEFORE,
+            (const uint64_t[]){vcpu->soft->linear, told_info(vcpu, &access), access.address});
         at += access.size;
     }
     stream_flush(vcpu);

@@ -477,8 +477,8 @@ void counts_reset(struct engine *engine);
 void counts_report(struct vcpu *vcpu);
 /* A block was left before its instruction `insn`; `started`: that one had begun. */
 void counts_correct(struct vcpu *vcpu, const struct block *block, unsigned insn, bool started);
-/* System mode: a block was left at the beginning of `insn`, which it is to go on with or not; it has
- * gone on there; or the instruction is done by C instead. */
+/* System mode: a block was left at the beginning of `insn`, which it is to go on with or not; it
+ * has gone on there; or the instruction is done by C instead. */
 void counts_leave(struct vcpu *vcpu, const struct block *block, unsigned insn);
 void counts_return(struct vcpu *vcpu, const struct block *block, unsigned insn);
 void counts_in_c(struct vcpu *vcpu, const struct block *block, unsigned insn);

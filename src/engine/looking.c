@@ -11,6 +11,7 @@
 #include "base/strbuf.h"
 #include "disas/disas.h"
 #include "engine/internal.h"
+#include "engine/tlb.h"
 #include "symbol/symbol.h"
 
 static void name_of(struct engine *engine, uint64_t pc, struct strbuf *text)
@@ -33,16 +34,43 @@ static void write_out(struct strbuf *text)
     strbuf_free(text);
 }
 
+static enum disas_mode mode_of(const struct engine *engine, const struct block *block)
+{
+    unsigned code = block_code(engine, block);
+
+    return code == 8 ? DISAS_64 : code == 4 ? DISAS_32 : DISAS_16;
+}
+
+/* The block's code, which in system mode is in one or two pages of RAM. */
+static const void *code_of(const struct engine *engine, const struct block *block,
+                           uint8_t bytes[IR_BLOCK_BYTES])
+{
+    const struct code_place *place = engine->group_place;
+    unsigned offset = (unsigned)block_linear(engine, block) & ((1u << PAGE_BITS) - 1);
+    unsigned first = (1u << PAGE_BITS) - offset;
+
+    if (!place)
+        return (const void *)(uintptr_t)block->pc; // NOLINT
+    if (first > block->bytes)
+        first = block->bytes;
+    memcpy(bytes, (const uint8_t *)(uintptr_t)place->page->address + offset, first); // NOLINT
+    if (first < block->bytes)
+        memcpy(bytes + first, (const uint8_t *)(uintptr_t)place->second->address, // NOLINT
+               block->bytes - first);
+    return bytes;
+}
+
 static void log_guest_code(struct engine *engine, const struct block *block)
 {
-    const struct disas_style style = {DISAS_64, DISAS_ATT, name_for_disas, engine};
+    const struct disas_style style = {mode_of(engine, block), DISAS_ATT, name_for_disas, engine};
+    uint64_t pc = block_linear(engine, block);
+    uint8_t bytes[IR_BLOCK_BYTES];
     struct strbuf text, symbol;
 
     strbuf_init(&text);
     strbuf_init(&symbol);
-    name_of(engine, block->pc, &symbol);
-    disas_in_asm(&style, symbol.data, (const void *)(uintptr_t)block->pc, block->bytes, // NOLINT
-                 block->pc, &text);
+    name_of(engine, pc, &symbol);
+    disas_in_asm(&style, symbol.data, code_of(engine, block, bytes), block->bytes, pc, &text);
     strbuf_free(&symbol);
     write_out(&text);
 }
@@ -50,19 +78,20 @@ static void log_guest_code(struct engine *engine, const struct block *block)
 static void log_host_code(struct engine *engine, const struct block *block)
 {
     const struct disas_style style = {DISAS_64, DISAS_ATT, NULL, NULL};
+    uint64_t base = block_linear(engine, block) - block->pc;
     struct disas_mark mark[IR_BLOCK_INSNS + 1];
     struct side_cursor cursor;
     size_t marks = 0;
     struct strbuf text;
 
     if (block->exec != block->start)
-        mark[marks++] = (struct disas_mark){.guest = block->pc, .note = " + indirect entry"};
+        mark[marks++] = (struct disas_mark){.guest = block->pc + base, .note = " + indirect entry"};
     side_begin(engine, block, &cursor);
     while (side_next(&cursor)) {
         if ((cursor.point.flags & IR_POINT_BOUNDARY) && marks < IR_BLOCK_INSNS)
             mark[marks++] = (struct disas_mark){
                 .offset = block->base + cursor.point.host - block->start,
-                .guest = side_pc(engine, block, cursor.point.insn),
+                .guest = side_pc(engine, block, cursor.point.insn) + base,
             };
     }
     strbuf_init(&text);
@@ -74,7 +103,7 @@ static void log_host_code(struct engine *engine, const struct block *block)
 void log_blocks(struct engine *engine, const struct block *block, unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
-        if (block[i].insns == 0 || !log_filter_has(block[i].pc))
+        if (block[i].insns == 0 || !log_filter_has(block_linear(engine, &block[i])))
             continue;
         if (log_item_on(LOG_IN_ASM))
             log_guest_code(engine, &block[i]);
@@ -87,7 +116,7 @@ void log_ir(const struct ir_block *ir)
 {
     struct strbuf text;
 
-    if (!log_filter_has(ir->pc))
+    if (!log_filter_has(ir->pc + ir->soft.base))
         return;
     strbuf_init(&text);
     strbuf_puts(&text, "OP:\n");
@@ -99,15 +128,18 @@ void log_ir(const struct ir_block *ir)
 void log_entry(struct vcpu *vcpu, const struct block *block)
 {
     struct engine *engine = vcpu->engine;
+    uint64_t pc = vcpu->soft ? soft_linear(vcpu, block->pc) : block->pc;
+    uint32_t mode = vcpu->soft ? vcpu->soft->context.mode : 0;
     struct strbuf text;
 
-    if (!log_filter_has(block->pc))
+    if (!log_filter_has(pc))
         return;
     strbuf_init(&text);
     if (log_item_on(LOG_EXEC)) {
-        strbuf_printf(&text, "Trace %d: %p [%016x/%016" PRIx64 "/%08x/%08x] ", vcpu->number,
-                      (void *)(uintptr_t)block_exec(engine, block), 0, block->pc, 0, block->set);
-        name_of(engine, block->pc, &text);
+        strbuf_printf(&text, "Trace %d: %p [%016" PRIx64 "/%016" PRIx64 "/%08x/%08x] ",
+                      vcpu->number, (void *)(uintptr_t)block_exec(engine, block),
+                      vcpu->soft ? vcpu->soft->context.base : 0, pc, mode, block->set);
+        name_of(engine, pc, &text);
         strbuf_puts(&text, "\n");
     }
     if (log_item_on(LOG_CPU) && engine->guest->print_state)

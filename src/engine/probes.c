@@ -855,8 +855,9 @@ void probes_plant(struct engine *engine, struct ir_block *ir, uint32_t set)
     }
     trace_release(holding);
     finish_opens(ir, p.words);
-    if (!engine->config.space && !p.choices && !planted(&p, PROBE_BRANCH) && !planted(&p, PROBE_MEM_AFTER) &&
-        p.records > 0 && p.words - p.records <= IR_STREAM_WORDS_MAX) {
+    if (!engine->config.space && !p.choices && !planted(&p, PROBE_BRANCH) &&
+        !planted(&p, PROBE_MEM_AFTER) && p.records > 0 &&
+        p.words - p.records <= IR_STREAM_WORDS_MAX) {
         add_up_run(engine, engine->probe_site_count - p.records, p.records);
         make_run(ir, engine->probe_site_count - p.records);
         return;

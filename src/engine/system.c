@@ -25,6 +25,7 @@
 #include "base/memory.h"
 #include "engine/filter.h"
 #include "engine/tlb.h"
+#include "trace-engine.h"
 
 enum {
     PAGE = 1 << PAGE_BITS,
@@ -651,8 +652,8 @@ static const struct block *resumed(struct vcpu *vcpu)
     const struct engine *engine = vcpu->engine;
     const struct block *block = &engine->block[soft->block_number];
 
-    return soft->resumes && __atomic_load_n(&engine->generation, __ATOMIC_SEQ_CST) ==
-                                vcpu->generation &&
+    return soft->resumes &&
+                   __atomic_load_n(&engine->generation, __ATOMIC_SEQ_CST) == vcpu->generation &&
                    !__atomic_load_n(&block->dead, __ATOMIC_RELAXED)
                ? block
                : NULL;
@@ -851,8 +852,8 @@ void soft_new(struct vcpu *vcpu)
     struct soft_cpu *soft = mem_alloc(sizeof(*soft));
 
     soft->tlb = (struct ir_tlb){.opaque = vcpu, .flush = guest_flush, .cached = guest_cached};
-    soft->told =
-        (struct ir_told){.opaque = vcpu, .before = tell_before, .after = tell_after, .turn = tell_turn};
+    soft->told = (struct ir_told){
+        .opaque = vcpu, .before = tell_before, .after = tell_after, .turn = tell_turn};
     soft->context_number = UINT32_MAX;
     vcpu->soft = soft;
     tlb_new(soft, (uint8_t *)vcpu->state, vcpu->engine->glue.empty);
@@ -870,6 +871,12 @@ void vcpu_connect(struct vcpu *vcpu, const void *bus)
 
     system_of(vcpu)->connect(engine->config.guest_config, vcpu->state, bus, &vcpu->soft->tlb,
                              (unsigned)vcpu->number);
+}
+
+void vcpu_was_reset(struct vcpu *vcpu)
+{
+    trace_guest_cpu_reset(vcpu->number);
+    vcpu_changed(vcpu);
 }
 
 void vcpu_changed(struct vcpu *vcpu)

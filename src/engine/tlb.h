@@ -53,19 +53,19 @@ struct soft_cpu {
     struct ir_tlb tlb;                 /* what the guest gets */
     struct ir_context context;
     uint32_t context_number;
-    uint32_t probes; /* set of probes that is taken up, +1 */
+    uint32_t probes;           /* set of probes that is taken up, +1 */
     uint32_t attend, flush;    /* wanted by others */
     struct ir_operand operand; /* while a slow instruction is under way */
     uint64_t linear;           /* its address */
     struct ir_told told;
-    bool waiting;              /* the guest may wait for an event */
+    bool waiting; /* the guest may wait for an event */
     /* The block that was left in the middle, as it was then, and its number. */
     struct block block;
     uint32_t block_number;
     unsigned insn;
     uint64_t resume_entry; /* of that instruction; 0: it has none */
     bool resumes;          /* it is to be gone on with there: the TLB has been filled */
-    uint64_t counts[4]; /* see enum soft_count */
+    uint64_t counts[4];    /* see enum soft_count */
 };
 
 enum soft_count { SOFT_FILLS, SOFT_SLOW, SOFT_FLUSHES, SOFT_FLUSHED };

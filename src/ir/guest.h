@@ -132,8 +132,8 @@ struct ir_system {
     /* The linear address of an offset in the code segment. */
     uint64_t (*linear)(const void *state, uint64_t pc);
     /* Executes the instruction at state.pc in C, or delivers its exception. BROUGHT: its operand is
-     * in state.bounce, from byte (linear & 63) on, and temp[1] says where that is; it can be written
-     * too: translated code with soft.bounced goes on. */
+     * in state.bounce, from byte (linear & 63) on, and temp[1] says where that is; it can be
+     * written too: translated code with soft.bounced goes on. */
     enum ir_executed (*execute)(const void *config, void *state, const uint8_t *bytes, size_t size,
                                 struct ir_operand *operand);
     /* Puts the operand from state.bounce where it belongs. */

@@ -284,9 +284,9 @@ static enum ir_executed execute(const void *config, void *state, const uint8_t *
         x86_raise(cpu, &fault);
         return IR_RAISED;
     }
-    return brought                                                             ? IR_BROUGHT
+    return brought                                                           ? IR_BROUGHT
            : insn.native.attributes & NATIVE_REP && cpu->state.pc == insn.pc ? IR_EXECUTED_PART
-                                                                               : IR_EXECUTED;
+                                                                             : IR_EXECUTED;
 }
 
 static void take_away(void *state, const struct ir_operand *operand)

@@ -160,13 +160,12 @@ static void compare(struct region *r, const struct ir_op *op)
     value_in(r, VALUE, op->in[0]);
     extend(r, op->size, sign);
     x64_alu(r->e->code, 0x39, VALUE, OTHER); /* cmp value, other */
-    x64_encode(r->e->code,
-               &(struct native_insn){.opcode = (uint8_t)(0x90 | condition[op->cond]),
-                                     .map = NATIVE_MAP_0F,
-                                     .modrm = NATIVE_MODRM_REG,
-                                     .rm = VALUE,
-                                     .rex = true,
-                                     .segment = NATIVE_DS});
+    x64_encode(r->e->code, &(struct native_insn){.opcode = (uint8_t)(0x90 | condition[op->cond]),
+                                                 .map = NATIVE_MAP_0F,
+                                                 .modrm = NATIVE_MODRM_REG,
+                                                 .rm = VALUE,
+                                                 .rex = true,
+                                                 .segment = NATIVE_DS});
     extend(r, 1, false);
     value_out(r, op);
 }
