@@ -422,11 +422,19 @@ static bool run_bounced(struct vcpu *vcpu)
 
 static void take_away(struct vcpu *vcpu);
 
-/* The instruction whose operand was brought. */
+/* The instruction whose operand was brought. What it reads is told as it was before. */
 static enum ir_executed execute_brought(struct vcpu *vcpu)
 {
+    const struct ir_operand *operand = &vcpu->soft->operand;
+    const uint8_t *value = vcpu->state->bounce + (operand->linear & 63);
+    bool told = vcpu->soft->tlb.told;
+
+    if (told && operand->read)
+        told_after(vcpu, operand->linear, operand->size, false, value);
     if (!run_bounced(vcpu))
         return IR_RAISED;
+    if (told && operand->write)
+        told_after(vcpu, operand->linear, operand->size, true, value);
     vcpu->state->pc = vcpu->left_next;
     take_away(vcpu);
     if (vcpu->soft->context.single)
@@ -482,7 +490,6 @@ static void take_away(struct vcpu *vcpu)
     struct code_page *code;
     struct mem_range range;
     struct ir_page page;
-    const uint8_t *value;
     uint64_t in_region;
     uint8_t *host;
 
@@ -500,12 +507,7 @@ static void take_away(struct vcpu *vcpu)
         return;
     }
     host = mem_host(range.region) + in_region;
-    value = vcpu->state->bounce + (operand->linear & 63);
-    if (vcpu->soft->tlb.told)
-        told_before(vcpu, operand->linear, operand->size, true);
-    memcpy(host + offset, value, operand->size);
-    if (vcpu->soft->tlb.told)
-        told_after(vcpu, operand->linear, operand->size, true, value);
+    memcpy(host + offset, vcpu->state->bounce + (operand->linear & 63), operand->size);
     pthread_mutex_lock(&engine->lock);
     code = page_find(engine, (uint64_t)(uintptr_t)host);
     if (code)

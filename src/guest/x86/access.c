@@ -86,6 +86,15 @@ void x86_turn_done(const struct x86_cpu *cpu)
     }
 }
 
+void x86_tell_before(const struct x86_cpu *cpu, uint64_t linear, size_t size, bool write)
+{
+    const struct ir_told *told = told_of(cpu, 0);
+
+    if (told) {
+        told->before(told->opaque, linear, size, write);
+    }
+}
+
 void x86_tell(const struct x86_cpu *cpu, uint64_t linear, size_t size, const void *was,
               const void *is)
 {

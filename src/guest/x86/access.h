@@ -79,7 +79,9 @@ static inline bool x86_watched(const struct x86_cpu *cpu)
 /* A repeated instruction has come to the end of one turn. */
 void x86_turn_done(const struct x86_cpu *cpu);
 
-/* An access that was made without the functions below: tells of it. */
+/* An access that is made without the functions below: tells of it before; or of both of a read and
+ * a write when they are done. */
+void x86_tell_before(const struct x86_cpu *cpu, uint64_t linear, size_t size, bool write);
 void x86_tell(const struct x86_cpu *cpu, uint64_t linear, size_t size, const void *was,
               const void *is);
 

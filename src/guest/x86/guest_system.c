@@ -211,12 +211,17 @@ static bool bring(struct x86_cpu *cpu, const struct x86_insn *insn, struct ir_op
     if (!x86_system_operand(cpu, &other, operand->linear, operand->size, access, fault)) {
         return false;
     }
-    if (operand->write &&
-        !x86_linear_probe(cpu, operand->linear, operand->size, X86_ACCESS_WRITE, fault)) {
-        return false;
+    if (operand->read) {
+        x86_tell_before(cpu, operand->linear, operand->size, false);
     }
-    return !operand->read ||
-           x86_linear_read(cpu, operand->linear, at, operand->size, X86_ACCESS_READ, fault);
+    if (operand->write) {
+        x86_tell_before(cpu, operand->linear, operand->size, true);
+    }
+    cpu->system.telling = false;
+    return (!operand->write ||
+            x86_linear_probe(cpu, operand->linear, operand->size, X86_ACCESS_WRITE, fault)) &&
+           (!operand->read ||
+            x86_linear_read(cpu, operand->linear, at, operand->size, X86_ACCESS_READ, fault));
 }
 
 /* What a branch is to who traces them (enum ir_jump_kind). */
@@ -294,14 +299,9 @@ static void take_away(void *state, const struct ir_operand *operand)
     struct x86_cpu *cpu = state;
     struct x86_fault fault;
 
-    bool good;
-
-    cpu->system.telling = cpu->system.tlb && cpu->system.tlb->told;
-    good = !operand->write ||
-           x86_linear_write(cpu, operand->linear, cpu->state.bounce + (operand->linear & 63),
-                            operand->size, X86_ACCESS_WRITE, &fault);
-    cpu->system.telling = false;
-    if (!good) {
+    if (operand->write &&
+        !x86_linear_write(cpu, operand->linear, cpu->state.bounce + (operand->linear & 63),
+                          operand->size, X86_ACCESS_WRITE, &fault)) {
         x86_raise(cpu, &fault); /* another CPU has just taken the page away */
     }
 }
