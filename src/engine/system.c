@@ -578,7 +578,7 @@ static void miss(struct vcpu *vcpu)
     enum ir_right right = write ? IR_RIGHT_WRITE : IR_RIGHT_READ;
     struct ir_page page;
 
-    if (crosses ||
+    if (crosses || vcpu->engine->options.no_tlb ||
         (soft->tlb.told && !(sys->look(vcpu->state, linear, &page) && page.rights & right))) {
         execute_instead(vcpu);
     } else if (!sys->walk(vcpu->state, linear, right, &page)) {
