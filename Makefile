@@ -7,15 +7,20 @@ PREFIX  ?= /usr/local
 VARIANT ?= plain
 export PREFIX
 
-.PHONY: all demo demo-probes check check-long bench fuzz install asan ubsan tsan cov format clean help
+.PHONY: all demo demo-user demo-probes check check-long bench fuzz install asan ubsan tsan cov format clean help
 
 all: ## build the programs: build/vitrine*
 	@scripts/build $(VARIANT)
 
-demo: ## see it work (gets the packages it needs)
+demo: ## see a PC boot and what it did (gets the packages it needs)
 	@scripts/install-deps build
 	@scripts/build plain
 	@scripts/demo
+
+demo-user: ## see what a program of this machine does, under vitrine-user
+	@scripts/install-deps build
+	@scripts/build plain
+	@scripts/demo-user
 
 demo-probes: ## see probes in a program of one's own, five philosophers
 	@scripts/install-deps build

@@ -9,6 +9,7 @@ UNITS = {
     "ms": (1, True),
     "s": (2, True),
     "x": (2, True),  # times as long as something else
+    "times": (2, False),  # as fast as something else
     "M/s": (2, False),
 }
 

@@ -194,8 +194,8 @@ class Machine:
     def screen(self):
         """The lines of the text screen, 80 columns, out of its memory."""
         answer = self.monitor("xp /2000hx 0xb8000")
-        cells = [int(word, 16) & 0xff for line in answer.splitlines() if ": " in line
-                 for word in line.split(": ", 1)[1].split()]
+        # Before the firmware set the card up there is no such memory.
+        cells = [int(word, 16) & 0xff for word in re.findall(r"\b0x([0-9a-f]{4})\b", answer)]
         text = "".join(chr(cell) if 32 <= cell < 127 else " " for cell in cells)
         return [text[at:at + 80].rstrip() for at in range(0, len(text), 80)]
 

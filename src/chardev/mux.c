@@ -12,15 +12,20 @@
 
 enum { ESCAPE = 1 };
 
+/* Input that a front end has no room for yet. It is this one's, whoever the focus goes to. */
+struct kept {
+    uint8_t bytes[CHARDEV_READ_SIZE];
+    size_t first, count;
+};
+
 struct mux {
     struct chardev *chardev;
     struct chardev_front *front[CHARDEV_FRONTS_MAX];
+    struct kept kept[CHARDEV_FRONTS_MAX];
     unsigned count, focus;
     bool escape; /* the key came; what next? */
     bool stamps, line_begun;
-    uint64_t began;                  /* when stamps were switched on */
-    uint8_t kept[CHARDEV_READ_SIZE]; /* input that the front end in focus has no room for yet */
-    size_t kept_first, kept_count;
+    uint64_t began; /* when stamps were switched on */
 };
 
 struct mux *mux_new(struct chardev *chardev)
@@ -45,6 +50,7 @@ bool mux_attach(struct mux *mux, struct chardev_front *front, struct error *err)
         return error_set(err, "the character back end '%s' is shared by %d already",
                          mux->chardev->id, CHARDEV_FRONTS_MAX);
     }
+    mux->kept[mux->count] = (struct kept){.first = 0};
     mux->front[mux->count++] = front;
     chardev_tell_front(front, mux->count == 1 ? CHARDEV_MUX_IN : CHARDEV_MUX_OUT);
     return true;
@@ -56,6 +62,7 @@ void mux_detach(struct mux *mux, struct chardev_front *front)
         if (mux->front[i] == front) {
             memmove(&mux->front[i], &mux->front[i + 1],
                     (mux->count - i - 1) * sizeof mux->front[0]);
+            memmove(&mux->kept[i], &mux->kept[i + 1], (mux->count - i - 1) * sizeof mux->kept[0]);
             mux->count--;
             if (mux->focus > i || mux->focus == mux->count) {
                 mux->focus -= mux->focus > 0;
@@ -88,45 +95,54 @@ void mux_focus(struct mux *mux, struct chardev_front *front)
 
 /* --- input --- */
 
-static size_t focus_room(struct mux *mux)
+static size_t room_of(const struct chardev_front *front)
 {
-    struct chardev_front *front = mux->count ? mux->front[mux->focus] : NULL;
-
-    return front && front->can_receive ? front->can_receive(front->opaque) : 0;
+    return front->can_receive ? front->can_receive(front->opaque) : 0;
 }
 
 /* Keys of the multiplexer are heard though the guest does not listen; so there is room as long as
  * some can be kept. */
 size_t mux_can_receive(struct mux *mux)
 {
-    return mux->count ? sizeof mux->kept - mux->kept_count : 0;
+    return mux->count ? sizeof mux->kept->bytes - mux->kept[mux->focus].count : 0;
+}
+
+/* False: nothing was taken. */
+static bool give_kept(struct chardev_front *front, struct kept *kept)
+{
+    size_t room = kept->count ? room_of(front) : 0, count = sizeof kept->bytes - kept->first;
+
+    count = count < kept->count ? count : kept->count;
+    count = count < room ? count : room;
+    if (count) {
+        const uint8_t *bytes = kept->bytes + kept->first;
+        kept->first = (kept->first + count) % sizeof kept->bytes;
+        kept->count -= count;
+        front->receive(front->opaque, bytes, count);
+    }
+    return count;
 }
 
 void mux_accept_input(struct mux *mux)
 {
-    while (mux->kept_count) {
-        size_t room = focus_room(mux), count = sizeof mux->kept - mux->kept_first;
-        count = count < mux->kept_count ? count : mux->kept_count;
-        count = count < room ? count : room;
-        if (!count) {
-            return;
+    for (unsigned i = 0; i < mux->count; i++) {
+        while (i < mux->count && give_kept(mux->front[i], &mux->kept[i])) {
         }
-        struct chardev_front *front = mux->front[mux->focus];
-        const uint8_t *bytes = mux->kept + mux->kept_first;
-        mux->kept_first = (mux->kept_first + count) % sizeof mux->kept;
-        mux->kept_count -= count;
-        front->receive(front->opaque, bytes, count);
     }
 }
 
 static void give(struct mux *mux, uint8_t byte)
 {
-    struct chardev_front *front = mux->count ? mux->front[mux->focus] : NULL;
+    if (!mux->count) {
+        return;
+    }
+    struct chardev_front *front = mux->front[mux->focus];
+    struct kept *kept = &mux->kept[mux->focus];
 
-    if (!mux->kept_count && focus_room(mux)) {
+    if (!kept->count && room_of(front)) {
         front->receive(front->opaque, &byte, 1);
-    } else if (mux->kept_count < sizeof mux->kept) {
-        mux->kept[(mux->kept_first + mux->kept_count++) % sizeof mux->kept] = byte;
+    } else if (kept->count < sizeof kept->bytes) {
+        kept->bytes[(kept->first + kept->count++) % sizeof kept->bytes] = byte;
     }
 }
 

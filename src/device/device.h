@@ -119,7 +119,7 @@ struct board {
      * id of one. Either may be NULL: no back ends. */
     void *(*back_end)(struct board *board, enum property_type type, const char *id);
     const char *(*back_end_id)(struct board *board, enum property_type type, const void *back_end);
-    struct device *devices; /* device.c's own: see device_first() */
+    struct device *devices;           /* device.c's own: see device_first() */
     struct display_console *consoles; /* screens of devices: display/display.h; NULL: none */
 };
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The NIC 82540EM, shared by its sources: e1000.c (registers, interrupts, the class), e1000_phy.c
- * (PHY and link), e1000_eeprom.c, e1000_transmit.c, e1000_receive.c. Others make it by its class.
+ * The NIC 82540EM, shared by its sources: e1000.c (registers, interrupts, the class),
+ * e1000_names.c, e1000_phy.c (PHY and link), e1000_eeprom.c, e1000_transmit.c, e1000_receive.c.
+ * Others make it by its class.
  */
 #ifndef DEVICE_E1000_H
 #define DEVICE_E1000_H
@@ -125,6 +126,10 @@ struct e1000 {
     bool transmitting, receiving;
     struct net_crc crc;
 };
+
+/* --- e1000_names.c --- */
+
+extern const struct mem_register e1000_registers[];
 
 /* --- e1000.c --- */
 

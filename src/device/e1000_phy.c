@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The PHY of the 82540EM, a Marvell 88E1011 inside (SDM chapter 8 and 13.4.9; IEEE 802.3 clause 22
- * and 40 for registers 0 to 15), and the link. The partner at the other end can do everything but
- * pause frames. */
+ * The PHY of the 82540EM, a Marvell 88E1011 inside (SDM chapter 8, MDIC in 13.4; IEEE 802.3 clause
+ * 22 and 40 for registers 0 to 15), and the link. The partner at the other end can do everything
+ * but pause frames. */
 #include "device/e1000.h"
 #include "trace-device.h"
 

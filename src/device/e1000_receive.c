@@ -310,7 +310,7 @@ static size_t fill_descriptor(struct e1000 *e, const struct incoming *in,
         return 0;
     }
     uint64_t address = e1000_get64(raw);
-    if (!address) { /* SDM 3.2.6: padding */
+    if (!address) { /* SDM 3.2.5.2: padding */
         raw[12] |= STATUS_DD;
         dma_write(&e->pci.device, at, raw, sizeof(raw));
         return 0;

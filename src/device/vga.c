@@ -446,9 +446,9 @@ static const struct device_property properties[] = {
     PROPERTY("xmax", PROPERTY_U32, xmax, 0, "widest mode that the monitor offers; 0: any"),
     PROPERTY("ymax", PROPERTY_U32, ymax, 0, "highest mode that the monitor offers; 0: any"),
     PROPERTY("refresh_rate", PROPERTY_U32, refresh_rate, 0, "of the monitor, in mHz; 0: 75000"),
+    PROPERTY("global-vmstate", PROPERTY_BOOL, global_vmstate, false, "accepted; means nothing"),
     PROPERTY("big-endian-framebuffer", PROPERTY_BOOL, begins_big_endian, false,
              "on/off: byte order of pixels at reset"),
-    PROPERTY("global-vmstate", PROPERTY_BOOL, global_vmstate, false, "accepted; means nothing"),
     {NULL, PROPERTY_BOOL, 0, 0, NULL, NULL, NULL},
 };
 

@@ -18,11 +18,11 @@
  * Video memory. Planes have addresses of their own, "plane addresses", at which four bytes lie, one
  * of each plane. The bytes of plane address A are together, plane 0 first, at
  *
- *     A[..:16] << 18 | A[1:0] << 16 | A[15:2] << 2
+ *     A[..:16] << 18 | (A[1:0] ^ A[15:14]) << 16 | A[15:2] << 2
  *
- * Chain-4 puts byte B of the window into plane B[1:0] at plane address B & 0xfffc. So what the CPU
- * sees through chain-4 lies byte after byte in video memory: plain RAM, as the linear modes want
- * it.
+ * Chain-4 puts byte B of the window into plane B[1:0] at plane address B[15:2] << 2 | B[15:14], as
+ * the CRTC's doubleword addresses want it. So what the CPU sees through chain-4 lies byte after
+ * byte in video memory: plain RAM, like that of the linear modes.
  */
 #ifndef DEVICE_VGA_H
 #define DEVICE_VGA_H
@@ -277,7 +277,7 @@ bool vga_window_is_ram(const struct vga *v, uint32_t *offset);
 /* Where the bytes of a plane address lie. */
 static inline uint32_t vga_planes_at(const struct vga *v, uint32_t address)
 {
-    return ((address & 0xfffc) | (address & 3) << 16 | (address >> 16) << 18) &
+    return ((address >> 16) << 18 | ((address ^ address >> 14) & 3) << 16 | (address & 0xfffc)) &
            (v->memory_size - 1);
 }
 

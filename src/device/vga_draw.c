@@ -116,6 +116,13 @@ static void describe_vbe(const struct vga *v, struct screen *s)
     s->dots = 8;
 }
 
+/* More than a surface can be. */
+static bool is_too_large(const struct screen *s)
+{
+    return s->width > DISPLAY_WIDTH_MAX || s->height > DISPLAY_HEIGHT_MAX ||
+           (uint64_t)s->width * s->height > DISPLAY_PIXELS_MAX;
+}
+
 /* Registers that were never set describe no picture: then it is as large as one of text. */
 static void describe(const struct vga *v, const struct vga_look *look, struct screen *s)
 {
@@ -128,7 +135,9 @@ static void describe(const struct vga *v, const struct vga_look *look, struct sc
         s->background = s->kind == SCREEN_LINEAR ? 0 : dac_color(v, v->attribute[AR_OVERSCAN]);
     if (!look->video || v->sequencer[SR_CLOCKING] & SR_SCREEN_OFF)
         s->kind = SCREEN_BLANK;
-    if (s->kind == SCREEN_BLANK && s->height == 1) {
+    if (is_too_large(s))
+        *s = (struct screen){.kind = SCREEN_BLANK};
+    if (s->kind == SCREEN_BLANK && s->height <= 1) {
         s->width = 720;
         s->height = 400;
     }
@@ -155,7 +164,7 @@ static void take_look(const struct vga *v, struct vga_look *look)
     look->big_endian = v->big_endian;
     look->video = v->attribute_index & AR_VIDEO;
     look->cursor = text && !(v->crtc[CR_CURSOR_START] & CR_CURSOR_OFF) && !blinks(v, CURSOR_FRAMES);
-    look->blink = v->attribute[AR_MODE] & AR_BLINK && blinks(v, BLINK_FRAMES);
+    look->blink = v->attribute[AR_MODE] & AR_BLINK && !vga_is_linear(v) && blinks(v, BLINK_FRAMES);
 }
 
 /* --- the beam --- */

@@ -62,7 +62,7 @@ static struct place place_of(const struct vga *v, uint32_t at)
 {
     struct place place;
     if (v->sequencer[SR_MEMORY] & SR_CHAIN_4) {
-        place.address = at & 0xfffc;
+        place.address = (at & 0xfffc) | (at >> 14 & 3);
         place.plane = at & 3;
         place.written = 1u << place.plane;
         return place;

@@ -88,12 +88,16 @@ static void set_vga_registers(struct vga *v)
     cr[CR_MODE] |= CR_NOT_A13 | CR_NOT_A14;
 }
 
+/* The bytes of 64 Ki plane addresses lie together. */
 static void clear_plane_addresses(struct vga *v, uint32_t count)
 {
+    enum { GROUP = 0x10000, PLANES = 4 };
     static const uint32_t none = 0;
-    for (uint32_t address = 0; address < count; address++)
+    uint32_t whole = count / GROUP * GROUP;
+    memset(mem_host(&v->vram), 0, (size_t)whole * PLANES);
+    for (uint32_t address = whole; address < count; address++)
         memcpy(mem_host(&v->vram) + vga_planes_at(v, address), &none, sizeof(none));
-    mem_written(&v->vram, 0, v->memory_size);
+    mem_written(&v->vram, 0, ((uint64_t)whole + GROUP) * PLANES);
 }
 
 static void clear_picture(struct vga *v)

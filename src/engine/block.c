@@ -659,11 +659,14 @@ static bool emit_block(struct vcpu *vcpu, uint64_t pc, bool indirect, unsigned l
 }
 
 /* A block that the one before runs into, and which cannot be translated now: only a jump. */
-static void emit_landing(struct engine *engine, uint64_t pc)
+static void emit_landing(struct vcpu *vcpu, uint64_t pc)
 {
+    struct engine *engine = vcpu->engine;
     struct ir_block *ir = engine->ir;
 
     ir_block_begin(ir, pc);
+    if (engine->group_place)
+        soft_prepare(vcpu, ir);
     ir_append_jump(ir, pc);
     engine->group_counted[engine->code->block_count] = 0;
     engine->group_count_at[engine->code->block_count] = 0;
@@ -784,7 +787,7 @@ static bool emit_chain(struct vcpu *vcpu, uint64_t pc, bool indirect, unsigned l
         if (s->landing && here == pc)
             return false;
         if (s->landing) {
-            emit_landing(engine, here);
+            emit_landing(vcpu, here);
             next = 0;
         }
         note_shape(engine->ir, s);
@@ -857,7 +860,7 @@ static void remember(struct vcpu *vcpu, struct block *block)
 
     if (vcpu->soft) {
         if (make_indirect_entry(engine, block))
-            soft_remember(vcpu, block->pc, engine->exec + block->indirect);
+            soft_remember(vcpu, block);
         return;
     }
     if (*place != engine->glue.empty)
@@ -1015,8 +1018,8 @@ static void forget_indirect(struct engine *engine, const struct block *block)
     unsigned index = block->pc & ((1u << IR_JUMP_BITS) - 1);
 
     if (engine->config.space) {
-        for (struct vcpu *vcpu = engine->vcpus; block->indirect && vcpu; vcpu = vcpu->next)
-            soft_forget_entry(vcpu, index, engine->exec + block->indirect);
+        for (struct vcpu *vcpu = engine->vcpus; vcpu; vcpu = vcpu->next)
+            soft_forget_entry(vcpu, block);
         return;
     }
     for (struct vcpu *vcpu = engine->vcpus; vcpu; vcpu = vcpu->next) {

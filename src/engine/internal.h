@@ -54,10 +54,11 @@ enum {
 
 /* Behind that, in system mode: the jump tables of contexts, and the TLB of each view. */
 enum {
-    JUMP_TABLES = 4,
+    JUMP_TABLES = 8,
     SOFT_TABLE = 8 << 16,
     SYSTEM_AT = COUNT_AT + 8 * COUNT_SLOTS,
-    TLB_AT = SYSTEM_AT + JUMP_TABLES * SOFT_TABLE,
+    SECOND_AT = SYSTEM_AT + JUMP_TABLES * SOFT_TABLE, /* of struct ir_second */
+    TLB_AT = SECOND_AT + JUMP_TABLES * 2 * SOFT_TABLE,
     SYSTEM_END = TLB_AT + IR_VIEWS * 3 * SOFT_TABLE,
 };
 
@@ -238,7 +239,9 @@ struct engine {
     uint32_t frames, pairs;               /* system mode: the last numbers given */
     struct page_pair **pair;              /* by number */
     uint32_t pairs_max;
-    struct ir_context *context; /* system mode: by number */
+    struct ir_context *context;                   /* system mode: by number */
+    uint8_t *context_table;                       /* which of the jump tables it uses */
+    uint64_t table_used[JUMP_TABLES], table_uses; /* when each was taken up last */
     uint32_t contexts, contexts_max;
     struct mem_listener space_listener;
     struct mem_code_listener code_listener;
@@ -541,15 +544,13 @@ void soft_note(struct vcpu *vcpu, const struct block *block);
 uint64_t soft_linear(const struct vcpu *vcpu, uint64_t pc);
 /* Of a block's pc, with the base of its context. Lock held. */
 uint64_t block_linear(const struct engine *engine, const struct block *block);
-/* Bytes of an address in the block's code; 8 in user mode. Lock held. */
-unsigned block_code(const struct engine *engine, const struct block *block);
 /* Nothing is wanted that keeps the thread from going in. */
 bool soft_settled(const struct vcpu *vcpu);
 /* What a block of the vCPU's context is made for. */
 void soft_prepare(const struct vcpu *vcpu, struct ir_block *ir);
 /* An entry of the jump table of its context; taken out of all tables. Lock held. */
-void soft_remember(struct vcpu *vcpu, uint64_t pc, uint64_t exec);
-void soft_forget_entry(struct vcpu *vcpu, unsigned index, uint64_t exec);
+void soft_remember(struct vcpu *vcpu, const struct block *block);
+void soft_forget_entry(struct vcpu *vcpu, const struct block *block);
 /* All blocks are gone. Lock held. */
 void soft_forget(struct vcpu *vcpu);
 

@@ -149,7 +149,8 @@ static void note_site(struct vcpu *vcpu)
     vcpu->left_pc = side_pc(engine, block, site->insn);
     if (site->insn < block->insns)
         vcpu->left_next = side_pc(engine, block, site->insn + 1u);
-    if (vcpu->soft && (site->cause == IR_EXIT_MISS || site->cause == IR_EXIT_ACCESS))
+    if (vcpu->soft && (site->cause == IR_EXIT_MISS || site->cause == IR_EXIT_ACCESS ||
+                       site->cause == IR_EXIT_EVENT))
         soft_note(vcpu, block);
     else if (site->cause == IR_EXIT_ACCESS) /* the block that executes it counts it */
         counts_correct(vcpu, block, site->insn, false);

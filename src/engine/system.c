@@ -41,13 +41,21 @@ static const struct ir_system *system_of(const struct vcpu *vcpu)
 
 /* --- RAM --- */
 
-/* The RAM or ROM that a whole page of physical memory is. */
-static bool find_ram(const struct engine *engine, uint64_t physical, struct mem_range *range)
+/* The RAM or ROM that a whole page of physical memory is. What was found last holds until the space
+ * changes, which makes the vCPU flush. */
+static bool find_ram(struct vcpu *vcpu, uint64_t physical, struct mem_range *range)
 {
     uint64_t page = physical & ~(uint64_t)(PAGE - 1);
+    struct mem_range *last = &vcpu->soft->range;
 
-    return mem_find(engine->config.space, page, range) &&
-           (range->region->kind == MEM_RAM || range->region->kind == MEM_ROM) &&
+    if (last->region && page >= last->start && page - last->start < last->size) {
+        *range = *last;
+    } else {
+        if (!mem_find(vcpu->engine->config.space, page, range))
+            return false;
+        *last = *range;
+    }
+    return (range->region->kind == MEM_RAM || range->region->kind == MEM_ROM) &&
            (range->size == 0 || range->size - (page - range->start) >= PAGE) &&
            mem_host(range->region);
 }
@@ -80,7 +88,7 @@ static bool fill(struct vcpu *vcpu, uint64_t linear, bool write, const struct ir
     uint64_t offset;
     uint8_t *host;
 
-    if (!find_ram(vcpu->engine, page->physical, &range))
+    if (!find_ram(vcpu, page->physical, &range))
         return false;
     listen_to(vcpu->engine, range.region);
     offset = offset_in(&range, page->physical);
@@ -159,7 +167,7 @@ static enum found find_code(struct vcpu *vcpu, uint64_t linear, bool quietly,
         return FOUND;
     if (!sys->walk(vcpu->state, linear, IR_RIGHT_EXECUTE, &page))
         return FOUND_EVENT;
-    if (!find_ram(vcpu->engine, page.physical, &range)) {
+    if (!find_ram(vcpu, page.physical, &range)) {
         if (quietly)
             return FOUND;
         sys->raise(vcpu->state, VECTOR_UD, 0); /* code in registers of a device */
@@ -179,6 +187,17 @@ static bool same_context(const struct ir_context *a, const struct ir_context *b)
     return a->mode == b->mode && a->base == b->base && a->view == b->view;
 }
 
+/* The jump table that was not taken up for the longest time. */
+static unsigned oldest_table(const struct engine *engine)
+{
+    unsigned oldest = 0;
+
+    for (unsigned i = 1; i < JUMP_TABLES; i++)
+        if (engine->table_used[i] < engine->table_used[oldest])
+            oldest = i;
+    return oldest;
+}
+
 /* The number of a context, a new one if need be. Lock held. */
 static uint32_t context_number(struct engine *engine, const struct ir_context *context)
 {
@@ -189,8 +208,10 @@ static uint32_t context_number(struct engine *engine, const struct ir_context *c
         engine->contexts_max = engine->contexts_max ? 2 * engine->contexts_max : 64;
         engine->context =
             mem_resize(engine->context, engine->contexts_max, sizeof(*engine->context));
+        engine->context_table = mem_resize(engine->context_table, engine->contexts_max, 1);
     }
     engine->context[engine->contexts] = *context;
+    engine->context_table[engine->contexts] = (uint8_t)oldest_table(engine);
     return engine->contexts++;
 }
 
@@ -228,17 +249,20 @@ static void take_up_context(struct vcpu *vcpu)
 
         pthread_mutex_lock(&engine->lock);
         number = context_number(engine, &now);
+        soft->table = engine->context_table[number];
+        engine->table_used[soft->table] = ++engine->table_uses;
         pthread_mutex_unlock(&engine->lock);
         soft->context = now;
         soft->context_number = number;
         soft->resumes = false;
     }
-    table = &soft->jump[soft->context_number % JUMP_TABLES];
+    table = &soft->jump[soft->table];
     set = soft->context_number << SET_CONTEXT_SHIFT | probes;
     if (table->owner != set + 1) {
         jump_clear(table, engine->glue.empty);
         table->owner = set + 1;
     }
+    vcpu->state->second = (uint64_t)(uintptr_t)table->second;
     __atomic_store_n(&vcpu->set, set | (now.single ? SET_STEP : 0), __ATOMIC_RELAXED);
     if (probes + 1 != soft->probes) {
         soft->probes = probes + 1;
@@ -256,16 +280,13 @@ static const struct ir_context *context_of(const struct engine *engine, const st
     return &engine->context[(block->set & ~SET_FLAGS) >> SET_CONTEXT_SHIFT];
 }
 
-unsigned block_code(const struct engine *engine, const struct block *block)
-{
-    return engine->config.space ? context_of(engine, block)->code : 8;
-}
-
 uint64_t block_linear(const struct engine *engine, const struct block *block)
 {
-    uint64_t base = engine->config.space ? context_of(engine, block)->base : 0;
+    const struct ir_context *context = context_of(engine, block);
 
-    return block_code(engine, block) == 8 ? block->pc + base : (uint32_t)(block->pc + base);
+    if (!engine->config.space)
+        return block->pc;
+    return context->code == 8 ? block->pc + context->base : (uint32_t)(block->pc + context->base);
 }
 
 void soft_prepare(const struct vcpu *vcpu, struct ir_block *ir)
@@ -277,26 +298,40 @@ void soft_prepare(const struct vcpu *vcpu, struct ir_block *ir)
     ir->soft.read = view;
     ir->soft.write = view + SOFT_TABLE;
     ir->soft.addend = view + 2 * SOFT_TABLE;
-    ir->soft.jump_table = SYSTEM_AT + SOFT_TABLE * (soft->context_number % JUMP_TABLES);
+    ir->soft.jump_table = SYSTEM_AT + SOFT_TABLE * soft->table;
     ir->soft.bounced = vcpu->set & SET_BEGUN;
 }
 
-void soft_remember(struct vcpu *vcpu, uint64_t pc, uint64_t exec)
+void soft_remember(struct vcpu *vcpu, const struct block *block)
 {
     struct soft_cpu *soft = vcpu->soft;
-    uint64_t linear = pc + soft->context.base;
+    const struct engine *engine = vcpu->engine;
+    struct jump_table *table = &soft->jump[soft->table];
+    uint64_t linear = block->pc + soft->context.base;
     const struct code_entry *entry = tlb_code(soft, linear);
     bool global = entry->page == (linear >> PAGE_BITS) + 1 && entry->global;
 
-    jump_remember(soft, &soft->jump[soft->context_number % JUMP_TABLES], pc, linear, exec, global);
+    jumped(soft, linear);
+    if (table->entry[block->pc & (JUMP_ENTRIES - 1)] == engine->glue.empty)
+        jump_remember(table, block->pc, engine->exec + block->indirect, global);
+    else
+        jump_remember_second(table, engine->host->second(block->pc), block->pc,
+                             block_exec(engine, block), global);
 }
 
-void soft_forget_entry(struct vcpu *vcpu, unsigned index, uint64_t exec)
+void soft_forget_entry(struct vcpu *vcpu, const struct block *block)
 {
-    for (unsigned i = 0; i < JUMP_TABLES; i++)
-        if (vcpu->soft->jump[i].entry[index] == exec)
-            __atomic_store_n(&vcpu->soft->jump[i].entry[index], vcpu->engine->glue.empty,
-                             __ATOMIC_RELAXED);
+    const struct engine *engine = vcpu->engine;
+    unsigned index = block->pc & (JUMP_ENTRIES - 1), second = engine->host->second(block->pc);
+
+    for (unsigned i = 0; i < JUMP_TABLES; i++) {
+        struct jump_table *table = &vcpu->soft->jump[i];
+
+        if (block->indirect && table->entry[index] == engine->exec + block->indirect)
+            __atomic_store_n(&table->entry[index], engine->glue.empty, __ATOMIC_RELAXED);
+        if (table->second[second].exec == block_exec(engine, block))
+            __atomic_store_n(&table->second[second].tag, 0, __ATOMIC_RELAXED);
+    }
 }
 
 void soft_forget(struct vcpu *vcpu)
@@ -437,8 +472,7 @@ static enum ir_executed execute_brought(struct vcpu *vcpu)
         told_after(vcpu, operand->linear, operand->size, true, value);
     vcpu->state->pc = vcpu->left_next;
     take_away(vcpu);
-    if (vcpu->soft->context.single)
-        system_of(vcpu)->stepped(vcpu->state);
+    system_of(vcpu)->stepped(vcpu->state);
     return IR_EXECUTED;
 }
 
@@ -496,7 +530,7 @@ static void take_away(struct vcpu *vcpu)
     if (!operand->write)
         return;
     if (offset + operand->size > PAGE || !sys->look(vcpu->state, operand->linear, &page) ||
-        !(page.rights & IR_RIGHT_WRITE) || !find_ram(engine, page.physical, &range) ||
+        !(page.rights & IR_RIGHT_WRITE) || !find_ram(vcpu, page.physical, &range) ||
         !is_writable(&range)) {
         sys->take_away(vcpu->state, operand);
         return;
@@ -527,11 +561,16 @@ static uint64_t find_boundary(const struct engine *engine, const struct block *b
     return 0;
 }
 
-/* The state becomes that of the instruction's beginning: nothing is recorded or counted of it. */
+/* But behind an event, the state becomes that of the instruction's beginning: nothing is recorded
+ * or counted of it. */
 void soft_note(struct vcpu *vcpu, const struct block *block)
 {
     struct soft_cpu *soft = vcpu->soft;
 
+    if (vcpu->left.cause == IR_EXIT_EVENT) {
+        counts_correct(vcpu, block, vcpu->left.insn + 1u, false);
+        return;
+    }
     soft->block = *block;
     soft->block_number = block_number(vcpu->engine, block);
     soft->insn = vcpu->left.insn;
@@ -573,12 +612,14 @@ static void miss(struct vcpu *vcpu)
     const struct ir_system *sys = system_of(vcpu);
     struct soft_cpu *soft = vcpu->soft;
     uint64_t linear = vcpu->state->miss, target = vcpu->left.target;
-    unsigned size = target & IR_MISS_SIZE;
-    bool write = target & IR_MISS_WRITE, crosses = ((linear + size - 1) ^ linear) >> PAGE_BITS;
+    unsigned size = (unsigned)(target & (IR_SITE_DROPS - 1)) >> 1;
+    bool write = target & 1, crosses = ((linear + size - 1) ^ linear) >> PAGE_BITS;
     enum ir_right right = write ? IR_RIGHT_WRITE : IR_RIGHT_READ;
     struct ir_page page;
 
-    if (crosses || vcpu->engine->options.no_tlb ||
+    /* Where it knows the page the instruction goes on beyond it. */
+    if (crosses || tlb_cached(soft, soft->context.view, linear, write) ||
+        vcpu->engine->options.no_tlb ||
         (soft->tlb.told && !(sys->look(vcpu->state, linear, &page) && page.rights & right))) {
         execute_instead(vcpu);
     } else if (!sys->walk(vcpu->state, linear, right, &page)) {
@@ -599,7 +640,7 @@ static void left_at_site(struct vcpu *vcpu, uint32_t *link, bool *linked)
     vcpu->counts.exits[site->cause]++;
     if (site->cause == IR_EXIT_LINK)
         vcpu->state->pc = site->target;
-    else if (site->cause == IR_EXIT_STEPPED)
+    else if (site->cause == IR_EXIT_STEPPED || site->cause == IR_EXIT_EVENT)
         vcpu->state->pc = vcpu->left_next;
     else
         vcpu->state->pc = vcpu->left_pc;
@@ -616,6 +657,7 @@ static void left_at_site(struct vcpu *vcpu, uint32_t *link, bool *linked)
         break;
     case IR_EXIT_ACCESS: execute_instead(vcpu); break;
     case IR_EXIT_MISS: miss(vcpu); break;
+    case IR_EXIT_EVENT: break;
     case IR_EXIT_STEPPED: sys->stepped(vcpu->state); break;
     default: bug("translated code left for an unknown reason (%u)", site->cause);
     }
@@ -668,8 +710,10 @@ static bool look_around(struct vcpu *vcpu)
     struct soft_cpu *soft = vcpu->soft;
 
     __atomic_store_n(&soft->attend, 0, __ATOMIC_SEQ_CST);
-    if (__atomic_exchange_n(&soft->flush, 0, __ATOMIC_SEQ_CST))
+    if (__atomic_exchange_n(&soft->flush, 0, __ATOMIC_SEQ_CST)) {
+        soft->range.region = NULL;
         tlb_flush(soft, IR_FLUSH_ALL, 0, vcpu->engine->glue.empty);
+    }
     if (!soft->waiting && !sys->pending(vcpu->state))
         return true;
     soft->waiting = false;
@@ -846,6 +890,7 @@ void system_free(struct engine *engine)
     if (engine->space_listener.opaque)
         mem_listen_no_more(engine->config.space, &engine->space_listener);
     free(engine->context);
+    free(engine->context_table);
     free(engine->pair);
 }
 

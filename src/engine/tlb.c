@@ -64,21 +64,43 @@ static void flush_view(struct tlb_view *v, bool all)
     v->logged = kept;
 }
 
-static void flush_jumps(struct jump_table *table, bool all, uint64_t empty)
+/* Goes through a log: what is global stays unless `all` goes; returns how many stay. */
+static unsigned flush_log(uint16_t *log, unsigned logged, uint8_t *known, bool all,
+                          void (*clear)(struct jump_table *table, unsigned index, uint64_t empty),
+                          struct jump_table *table, uint64_t empty)
 {
     unsigned kept = 0;
 
-    for (unsigned i = 0; i < table->logged; i++) {
-        unsigned index = table->log[i];
+    for (unsigned i = 0; i < logged; i++) {
+        unsigned index = log[i];
 
-        if (!all && table->known[index] & ENTRY_GLOBAL) {
-            table->log[kept++] = (uint16_t)index;
+        if (!all && known[index] & ENTRY_GLOBAL) {
+            log[kept++] = (uint16_t)index;
             continue;
         }
-        table->entry[index] = empty;
-        table->known[index] = 0;
+        clear(table, index, empty);
+        known[index] = 0;
     }
-    table->logged = kept;
+    return kept;
+}
+
+static void clear_first(struct jump_table *table, unsigned index, uint64_t empty)
+{
+    table->entry[index] = empty;
+}
+
+static void clear_second(struct jump_table *table, unsigned index, uint64_t empty)
+{
+    (void)empty;
+    table->second[index].tag = 0;
+}
+
+static void flush_jumps(struct jump_table *table, bool all, uint64_t empty)
+{
+    table->logged =
+        flush_log(table->log, table->logged, table->known, all, clear_first, table, empty);
+    table->logged_second = flush_log(table->log_second, table->logged_second, table->known_second,
+                                     all, clear_second, table, empty);
 }
 
 static void flush_code(struct soft_cpu *soft, bool all)
@@ -99,6 +121,13 @@ static void flush_jumps_to(struct jump_table *table, uint64_t linear, uint64_t e
 
         if (index >> PAGE_BITS == page || index >> PAGE_BITS == before)
             table->entry[index] = empty;
+    }
+    for (unsigned i = 0; i < table->logged_second; i++) {
+        struct ir_second *second = &table->second[table->log_second[i]];
+        uint64_t to = (-second->tag - 1) >> PAGE_BITS;
+
+        if (to == linear >> PAGE_BITS || to + 1 == linear >> PAGE_BITS)
+            second->tag = 0;
     }
 }
 
@@ -184,18 +213,30 @@ struct code_entry *tlb_code(struct soft_cpu *soft, uint64_t linear)
     return &soft->code[(linear >> PAGE_BITS) & (CODE_ENTRIES - 1)];
 }
 
-void jump_remember(struct soft_cpu *soft, struct jump_table *table, uint64_t pc, uint64_t linear,
-                   uint64_t exec, bool global)
+void jumped(struct soft_cpu *soft, uint64_t linear)
 {
-    unsigned index = (unsigned)pc & (JUMP_ENTRIES - 1);
     unsigned bit = (unsigned)(linear >> PAGE_BITS) % JUMPED_BITS;
 
     soft->jumped[bit / 64] |= UINT64_C(1) << (bit % 64);
+}
+
+void jump_remember(struct jump_table *table, uint64_t pc, uint64_t exec, bool global)
+{
+    unsigned index = (unsigned)pc & (JUMP_ENTRIES - 1);
 
     if (!(table->known[index] & ENTRY_LOGGED))
         table->log[table->logged++] = (uint16_t)index;
     table->known[index] = (uint8_t)(ENTRY_LOGGED | (global ? ENTRY_GLOBAL : 0));
     __atomic_store_n(&table->entry[index], exec, __ATOMIC_RELAXED);
+}
+
+void jump_remember_second(struct jump_table *table, unsigned index, uint64_t pc, uint64_t exec,
+                          bool global)
+{
+    if (!(table->known_second[index] & ENTRY_LOGGED))
+        table->log_second[table->logged_second++] = (uint16_t)index;
+    table->known_second[index] = (uint8_t)(ENTRY_LOGGED | (global ? ENTRY_GLOBAL : 0));
+    table->second[index] = (struct ir_second){-pc - 1, exec};
 }
 
 void jump_clear(struct jump_table *table, uint64_t empty)
@@ -209,6 +250,10 @@ void tlb_new(struct soft_cpu *soft, uint8_t *tables, uint64_t empty)
         soft->jump[i].entry = (uint64_t *)(void *)(tables + SYSTEM_AT + i * SOFT_TABLE);
         soft->jump[i].known = mem_alloc(JUMP_ENTRIES);
         soft->jump[i].log = mem_alloc(JUMP_ENTRIES * sizeof(uint16_t));
+        soft->jump[i].second =
+            (struct ir_second *)(void *)(tables + SECOND_AT + i * 2 * SOFT_TABLE);
+        soft->jump[i].known_second = mem_alloc(JUMP_ENTRIES);
+        soft->jump[i].log_second = mem_alloc(JUMP_ENTRIES * sizeof(uint16_t));
         for (unsigned j = 0; j < JUMP_ENTRIES; j++)
             soft->jump[i].entry[j] = empty;
     }
@@ -228,6 +273,8 @@ void tlb_free(struct soft_cpu *soft)
     for (unsigned i = 0; i < JUMP_TABLES; i++) {
         free(soft->jump[i].known);
         free(soft->jump[i].log);
+        free(soft->jump[i].known_second);
+        free(soft->jump[i].log_second);
     }
     for (unsigned i = 0; i < IR_VIEWS; i++) {
         free(soft->view[i].known);

@@ -30,9 +30,10 @@ struct tlb_view {
 
 struct jump_table {
     uint64_t *entry;
-    uint8_t *known;
-    uint16_t *log;
-    unsigned logged;
+    struct ir_second *second; /* for what shares a place with others */
+    uint8_t *known, *known_second;
+    uint16_t *log, *log_second;
+    unsigned logged, logged_second;
     uint32_t owner; /* context + 1 */
 };
 
@@ -54,6 +55,8 @@ struct soft_cpu {
     struct ir_context context;
     uint32_t context_number;
     uint32_t probes;           /* set of probes that is taken up, +1 */
+    unsigned table;            /* of the context: which of `jump` */
+    struct mem_range range;    /* of RAM or ROM that was found last; region NULL: none */
     uint32_t attend, flush;    /* wanted by others */
     struct ir_operand operand; /* while a slow instruction is under way */
     uint64_t linear;           /* its address */
@@ -83,9 +86,11 @@ struct code_entry *tlb_code(struct soft_cpu *soft, uint64_t linear);
 void tlb_new(struct soft_cpu *soft, uint8_t *tables, uint64_t empty);
 void tlb_free(struct soft_cpu *soft);
 
-/* `linear`: of pc. */
-void jump_remember(struct soft_cpu *soft, struct jump_table *table, uint64_t pc, uint64_t linear,
-                   uint64_t exec, bool global);
+/* Tables lead to the page from now on: it counts when the page is flushed. */
+void jumped(struct soft_cpu *soft, uint64_t linear);
+void jump_remember(struct jump_table *table, uint64_t pc, uint64_t exec, bool global);
+void jump_remember_second(struct jump_table *table, unsigned index, uint64_t pc, uint64_t exec,
+                          bool global);
 void jump_clear(struct jump_table *table, uint64_t empty);
 
 #endif

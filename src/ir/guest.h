@@ -120,6 +120,8 @@ struct ir_system {
     void (*connect)(const void *config, void *state, const void *bus, const struct ir_tlb *tlb,
                     unsigned number);
     void (*context)(const void *state, struct ir_context *context);
+    /* How its code is read by people: enum disas_mode. */
+    int (*disas)(const struct ir_context *context);
     /* Fills in what the guest knows of the block: sizes, segments, whether accesses are for C. */
     void (*soft)(const void *state, const struct ir_context *context, struct ir_block *block);
     /* Walks for an access (enum ir_right, one); false: the exception has been delivered. */
@@ -142,7 +144,8 @@ struct ir_system {
     void (*stepped)(void *state);
     /* An exception that the host raised in translated code: state.pc is the instruction. */
     void (*raise)(void *state, unsigned vector, uint32_t error);
-    bool (*pending)(const void *state);
+    /* Something is to be done by take_event(). Asked whenever translated code was left. */
+    bool (*pending)(void *state);
     enum ir_event (*take_event)(void *state);
     /* The fetch of the instruction at state.pc has not enough bytes: delivers what that raises. */
     void (*fetch_fault)(void *state);

@@ -76,6 +76,14 @@ enum ir_op_flag {
     _(STREAM_CLOSE,  "stream_close",   0, 0,  0)             /* what was written is there        */ \
     _(CHECK_CODE,    "check_code",     0, 0,  IR_LEAVES | IR_CLOBBERS) /* source bytes unchanged? */ \
     _(KEEP_X87,      "keep_x87",       0, 0,  0)             /* FNSTENV to state.environment     */ \
+    /* system mode: flags and words of the CPU record that the host does not hold */               \
+    _(CHANGE_BIT,    "change_bit",     0, 0,  0)             /* bit `reg` of the state word at imm:  */ \
+                                                             /* cleared; cond 1: set             */ \
+    _(STORE_BYTE,    "store_byte",     0, 0,  0)             /* reg to the state byte at imm     */ \
+    _(GET_WORD,      "get_word",       0, 0,  0)             /* register reg from 2 bytes at imm */ \
+    _(PUSH_FLAGS,    "push_flags",     0, 0,  IR_MEMORY)     /* with those in the word at imm    */ \
+    _(POP_FLAGS,     "pop_flags",      0, 0,  IR_MEMORY)     /* and bits `reg` to the word at imm */ \
+    _(LEAVE_IF,      "leave_if",       0, 0,  IR_LEAVES)     /* 4 bytes at imm are not 0: EVENT  */ \
     /* control */                                                                                  \
     _(JUMP,          "jump",           0, 0,  IR_ENDS | IR_LEAVES) /* to imm; reg: ir_jump_kind  */ \
                                                              /* cond 1: to what may go away      */ \

@@ -51,20 +51,17 @@ enum ir_exit {
     IR_EXIT_ACCESS,    /* the guest's accesses() tells what the instruction will do to memory */
     IR_EXIT_ACCESSED,  /* it has been executed */
     IR_EXIT_MISS,    /* the soft TLB does not know an address (state.miss) of the instruction; arg:
-                        see enum ir_miss */
+                        its size in bytes, twice, and 1 for a write; and IR_SITE_DROPS */
+    IR_EXIT_EVENT,   /* the instruction has been executed, and something may be pending */
     IR_EXIT_STEPPED, /* system mode: the block's one instruction has been executed, and C wants to
                         look */
     IR_EXIT_STALE,   /* the source bytes of a self-checking block have changed; pc is its start */
     IR_EXIT_COUNT,
 };
 
-/* Argument of IR_EXIT_MISS. And of IR_EXIT_ACCESS in system mode: only DROPS. */
-enum ir_miss {
-    IR_MISS_SIZE = 0xffff, /* bytes of the access */
-    IR_MISS_WRITE = 1 << 16,
-    IR_SITE_DROPS = 1 << 17, /* the instruction has recorded something since state.stream_mark,
-                                which is void: it will be begun again */
-};
+/* In the argument of IR_EXIT_MISS, and of IR_EXIT_ACCESS in system mode: the instruction has
+ * recorded something since state.stream_mark, which is void, since it will be begun again. */
+enum { IR_SITE_DROPS = 1 << 17 };
 
 /* A segment as translated code uses it in system mode, where it is not flat. An access of `size`
  * bytes passes if offset + size - 1 is not above the limit of its kind; limits that are negative
@@ -101,6 +98,7 @@ struct ir_state {
     uint64_t *stream_mark; /* system mode: what it was at the beginning of the instruction */
 
     struct ir_segment segment[IR_STATE_SEGMENTS]; /* of system mode */
+    uint64_t second;                              /* address of the context's second jump table */
     uint64_t miss;                                /* linear address of an IR_EXIT_MISS */
 
     uint64_t host[IR_STATE_HOST_WORDS]; /* the host's own: stack pointer, bases, control words */

@@ -8,33 +8,28 @@
 
 #include "base/memory.h"
 #include "machine/internal.h"
-
-void machine_set_back_ends(struct machine *machine, const struct machine_back_ends *back_ends)
-{
-    machine->own->back_ends = *back_ends;
-}
+#include "net/net.h"
 
 void *machine_back_end(struct board *board, enum property_type type, const char *id)
 {
     struct machine *machine = board->opaque;
-    const struct machine_back_ends *others = &machine->own->back_ends;
 
     switch (type) {
     case PROPERTY_CHARDEV: return chardev_find(machine->chardevs, id);
     case PROPERTY_DRIVE: return machine_find_drive(machine, id);
-    default: return others->find ? others->find(others->opaque, type, id) : NULL;
+    case PROPERTY_NETDEV: return net_find(machine->nets, id);
+    default: return NULL;
     }
 }
 
 const char *machine_back_end_id(struct board *board, enum property_type type, const void *back_end)
 {
-    const struct machine *machine = board->opaque;
-    const struct machine_back_ends *others = &machine->own->back_ends;
-
+    (void)board;
     switch (type) {
     case PROPERTY_CHARDEV: return chardev_id(back_end);
     case PROPERTY_DRIVE: return drive_id(back_end);
-    default: return others->id ? others->id(others->opaque, type, back_end) : NULL;
+    case PROPERTY_NETDEV: return net_name(back_end);
+    default: return NULL;
     }
 }
 

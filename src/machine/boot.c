@@ -94,6 +94,7 @@ static bool read_kernel(const char *path, struct boot_bytes *file, struct error 
     case READ_GOOD: break;
     }
     if (!file->size) {
+        free(file->data);
         return error_set(err, "could not load kernel '%s': the file is empty", path);
     }
     return true;

@@ -4,7 +4,8 @@
  * Multiboot Specification 0.6.96, 3.3; xen/include/public/arch-x86/hvm/start_info.h.
  *
  * Much of the information has its place here, but only firmware knows it; the ROM writes it:
- * multiboot's mem_lower, mem_upper and mmap_length; PVH's rsdp_paddr and memmap_entries. */
+ * multiboot's mem_lower, mem_upper, mmap_length and the flag of the framebuffer; PVH's rsdp_paddr
+ * and memmap_entries. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,6 +39,10 @@ struct multiboot_info {
     uint32_t apm_table;
     uint32_t vbe_control_info, vbe_mode_info;
     uint16_t vbe_mode, vbe_interface_seg, vbe_interface_off, vbe_interface_len;
+    uint32_t framebuffer_addr[2]; /* 64 bits */
+    uint32_t framebuffer_pitch, framebuffer_width, framebuffer_height;
+    uint8_t framebuffer_bpp, framebuffer_type, color_info[6];
+    uint16_t padding;
 };
 
 enum multiboot_info_flag {
@@ -47,6 +52,8 @@ enum multiboot_info_flag {
     INFO_MMAP = 0x040,
     INFO_BOOT_LOADER_NAME = 0x200,
 };
+
+enum { EGA_TEXT = 2 }; /* framebuffer_type */
 
 struct multiboot_module {
     uint32_t mod_start, mod_end;
@@ -66,7 +73,7 @@ struct pvh_module {
 
 enum { PVH_MAGIC = 0x336ec578, PVH_VERSION = 1 };
 
-_Static_assert(sizeof(struct multiboot_info) == 88, "as specified");
+_Static_assert(offsetof(struct multiboot_info, padding) == 116, "as specified");
 _Static_assert(sizeof(struct pvh_info) == 56, "as specified");
 _Static_assert(sizeof(struct boot_image_header) == 52, "HEADER_SIZE of rom/imageboot.S");
 
@@ -153,6 +160,13 @@ static void describe_multiboot(struct strbuf *block, uint32_t address, const cha
     struct multiboot_info info = {
         .flags = INFO_MEMORY | INFO_CMDLINE | INFO_MODS | INFO_MMAP | INFO_BOOT_LOADER_NAME,
         .mods_count = (uint32_t)modules,
+        /* Text as the BIOS leaves it; the ROM sets the flag if it has. */
+        .framebuffer_addr = {0xb8000},
+        .framebuffer_pitch = 160,
+        .framebuffer_width = 80,
+        .framebuffer_height = 25,
+        .framebuffer_bpp = 16,
+        .framebuffer_type = EGA_TEXT,
     };
     size_t at = block->len;
 

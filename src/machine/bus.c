@@ -15,6 +15,7 @@
 
 enum {
     PAGE = 4096,
+    MEGABYTE = 1 << 20,
     MSR_APIC_BASE = 0x1b,
     MSR_TSC_DEADLINE = 0x6e0,
     MSR_X2APIC_FIRST = 0x800,
@@ -35,6 +36,10 @@ static uint8_t *host(void *opaque, uint64_t physical, bool write)
     struct machine *machine = cpu_of(opaque)->machine;
     struct mem_range range;
 
+    /* What is RAM whatever the chipset does, for walks of page tables. */
+    if (physical >= MEGABYTE && physical < machine->ram_below_4g && !write) {
+        return mem_host(&machine->ram) + physical;
+    }
     if (!mem_find(machine->board.memory, physical, &range) || range.region->kind == MEM_IO ||
         (write && range.readonly)) {
         return NULL;

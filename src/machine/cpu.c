@@ -31,7 +31,8 @@
 
 enum {
     ALTERNATE_STACK = 256 << 10,
-    MWAIT_LOOK = 50000, /* ns: how often a line that MONITOR named is looked at */
+    MWAIT_FIRST = 20000,  /* ns: when a line that MONITOR named is looked at again, at first ... */
+    MWAIT_LAST = 1000000, /* ... and in the end */
 };
 
 #define KICK_SIGNAL (SIGRTMIN + 1)
@@ -160,20 +161,25 @@ static void update_a20(struct machine_cpu *cpu)
 
 /* --- the thread --- */
 
-/* While nothing wakes a CPU in HLT. A line that MWAIT waits for is looked at again and again. */
+/* While nothing wakes a CPU in HLT. Nobody tells of stores to the line that MWAIT waits for: it is
+ * looked at, soon and then less and less often. */
 static void wait_halted(struct machine_cpu *cpu)
 {
     struct machine *machine = cpu->machine;
+    struct x86_system *system = &cpu->x86->system;
+    uint64_t pause = MWAIT_FIRST;
 
     cpu->waits = true;
-    while (machine_may_run(machine) && !x86_event_pending(cpu->x86)) {
-        if (cpu->x86->system.activity == X86_MWAITING) {
-            if (x86_monitor_changed(cpu->x86)) {
-                break;
-            }
-            machine_wait(machine, &cpu->wake, MWAIT_LOOK);
-        } else {
+    while (machine_may_run(machine) && !x86_event_wakes(cpu->x86)) {
+        if (system->activity != X86_MWAITING) {
             machine_wait(machine, &cpu->wake, TIMER_NEVER);
+        } else if (x86_monitor_changed(cpu->x86)) {
+            system->activity = X86_RUNNING;
+            system->monitor_armed = false;
+            break;
+        } else {
+            machine_wait(machine, &cpu->wake, pause);
+            pause = pause * 2 < MWAIT_LAST ? pause * 2 : MWAIT_LAST;
         }
     }
     cpu->waits = false;
@@ -208,6 +214,7 @@ static void *thread_main(void *opaque)
     }
     machine_lock(machine);
     cpu->thread_id = gettid();
+    pthread_cond_broadcast(&machine->stood);
     while (!machine->own->ends) {
         if (!machine_may_run(machine)) {
             machine_wait(machine, &cpu->wake, TIMER_NEVER);
@@ -365,6 +372,11 @@ bool machine_cpus_start(struct machine *machine, struct error *err)
             return error_set(err, "no thread for CPU %u: %s", i, strerror(failed));
         }
         cpu->started = true;
+    }
+    for (unsigned i = 0; machine->engine && i < machine->cpus; i++) {
+        while (!machine->cpu[i].thread_id) {
+            machine_wait(machine, &machine->stood, TIMER_NEVER);
+        }
     }
     return true;
 }

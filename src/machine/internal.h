@@ -76,8 +76,8 @@ struct machine_boot_path {
 struct machine_private {
     pthread_t loop_thread;
     pthread_mutex_t gate;
-    bool loop_waits; /* for the lock; atomic */
-    pid_t owner;     /* of the lock: a thread; atomic */
+    bool loop_waits;   /* for the lock; atomic */
+    const void *owner; /* of the lock: what stands for a thread; NULL: nobody; atomic */
 
     /* The clock: `ran` nanoseconds, and those since `since` while it runs. */
     bool clock_runs;
@@ -109,7 +109,6 @@ struct machine_private {
     struct machine_boot_path *boot_paths;
     struct machine_hook hook[MACHINE_HOOKS];
     unsigned hooks;
-    struct machine_back_ends back_ends;
 
     struct irq to_pic[ISA_IRQS], to_ioapic[ISA_IRQS];
     struct mem_region firmware, firmware_low, rom_space, port80, port_f0;
@@ -188,6 +187,11 @@ bool machine_devices_make(struct machine *machine, struct error *err);
 bool machine_devices_name(const struct machine *machine, const char *class);
 void machine_devices_warn(const struct machine *machine);
 void machine_devices_free(struct machine *machine);
+
+/* --- nics.c --- */
+
+bool machine_nics_make(struct machine *machine, struct error *err);
+void machine_nics_warn(const struct machine *machine);
 
 /* --- tables.c, boot_order.c --- */
 

@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "machine/internal.h"
+#include "net/net.h"
 
 enum { BLOCK_THREADS = 4, NANOSECONDS = 1000000000 };
 
@@ -39,10 +40,18 @@ void machine_warn(const struct machine *machine, const char *format, ...)
 
 /* --- the lock --- */
 
+/* An address that no other thread has. */
+static const void *this_thread(void)
+{
+    static _Thread_local char place;
+
+    return &place;
+}
+
 static void take(struct machine *machine)
 {
     pthread_mutex_lock(&machine->lock);
-    __atomic_store_n(&machine->own->owner, gettid(), __ATOMIC_RELAXED);
+    __atomic_store_n(&machine->own->owner, this_thread(), __ATOMIC_RELAXED);
 }
 
 void machine_lock(struct machine *machine)
@@ -57,7 +66,7 @@ void machine_lock(struct machine *machine)
             __atomic_store_n(&own->loop_waits, false, __ATOMIC_RELAXED);
             pthread_mutex_unlock(&own->gate);
         }
-        __atomic_store_n(&own->owner, gettid(), __ATOMIC_RELAXED);
+        __atomic_store_n(&own->owner, this_thread(), __ATOMIC_RELAXED);
         return;
     }
     if (__atomic_load_n(&own->loop_waits, __ATOMIC_RELAXED)) {
@@ -69,18 +78,18 @@ void machine_lock(struct machine *machine)
 
 void machine_unlock(struct machine *machine)
 {
-    __atomic_store_n(&machine->own->owner, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&machine->own->owner, NULL, __ATOMIC_RELAXED);
     pthread_mutex_unlock(&machine->lock);
 }
 
 bool machine_is_locked(const struct machine *machine)
 {
-    return __atomic_load_n(&machine->own->owner, __ATOMIC_RELAXED) == gettid();
+    return __atomic_load_n(&machine->own->owner, __ATOMIC_RELAXED) == this_thread();
 }
 
 void machine_wait(struct machine *machine, pthread_cond_t *condition, uint64_t nanoseconds)
 {
-    __atomic_store_n(&machine->own->owner, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&machine->own->owner, NULL, __ATOMIC_RELAXED);
     if (nanoseconds == TIMER_NEVER) {
         pthread_cond_wait(condition, &machine->lock);
     } else {
@@ -89,7 +98,7 @@ void machine_wait(struct machine *machine, pthread_cond_t *condition, uint64_t n
                               .tv_nsec = (long)(until % NANOSECONDS)};
         pthread_cond_timedwait(condition, &machine->lock, &at);
     }
-    __atomic_store_n(&machine->own->owner, gettid(), __ATOMIC_RELAXED);
+    __atomic_store_n(&machine->own->owner, this_thread(), __ATOMIC_RELAXED);
 }
 
 static void loop_lock(void *opaque)
@@ -303,6 +312,8 @@ struct machine *machine_new(const struct machine_options *options, struct error 
                         ? block_pool_new_timed(&machine->clock, BLOCK_LATENCY)
                         : block_pool_new(BLOCK_THREADS, results_are_there, machine);
     block_pool_on_stop(machine->pool, drive_stops, machine);
+    machine->nets = machine->board.nets = nets_new(loop, &machine->clock);
+    nets_run(machine->nets, false);
     machine_unlock(machine);
     return machine;
 }
@@ -332,6 +343,7 @@ void machine_free(struct machine *machine)
     machine_lock(machine);
     block_pool_drain(machine->pool);
     device_free_all(&machine->board);
+    nets_free(machine->nets);
     machine_roms_free(machine);
     machine_cpus_free(machine);
     machine_drives_free(machine);

@@ -23,7 +23,8 @@
  *
  * Read in this order: this header, machine.c (making, clock, loop), state.c (run states, requests),
  * cpu.c (vCPU threads), bus.c (what CPUs reach), pc.c (the board), tables.c (what firmware is
- * told), roms.c (files), boot_order.c, back_ends.c, devices.c (-device, -global).
+ * told), roms.c (files), boot_order.c, back_ends.c, devices.c (-device, -global), nics.c; boot.h
+ * (kernels).
  */
 #ifndef MACHINE_MACHINE_H
 #define MACHINE_MACHINE_H
@@ -48,6 +49,7 @@ struct cpu_bus;
 struct engine;
 struct engine_options;
 struct machine;
+struct nets; /* net/net.h */
 struct symbol_space;
 struct vcpu;
 struct x86_cpu;
@@ -135,7 +137,7 @@ struct machine_options {
     const char *const *folders; /* -L, searched in this order before the usual ones; NULL at the end
                                    (or no list) */
     const char *firmware;       /* -bios */
-    const char *kernel, *initrd, *append, *dtb, *shim; /* -kernel ... */
+    const char *kernel, *initrd, *append; /* -kernel ... */
 
     const char *boot_order; /* "cad" */
     const char *boot_once;  /* until the first reset */
@@ -234,6 +236,7 @@ struct machine {
 
     struct chardevs *chardevs;
     struct block_pool *pool;
+    struct nets *nets;
     struct drive **drive; /* as they were made */
     size_t drives;
 
@@ -290,22 +293,13 @@ bool machine_add_fw_cfg(struct machine *machine, const char *name, const void *b
 /* Called at places of machine_build(), with the lock: other rooms hang in what they add. A hook is
  * called once; false ends the building. */
 enum machine_stage {
-    MACHINE_STAGE_DEVICES, /* the board's own devices and the VGA are there, -device's are not: NICs
-                              of -nic and -net are made */
-    MACHINE_STAGE_KERNEL,  /* all devices are there; tables are not: kernels are loaded */
+    MACHINE_STAGE_DEVICES, /* the board's own devices are there, -device's are not */
+    MACHINE_STAGE_KERNEL,  /* all devices are there and the kernel is loaded; tables are not */
     MACHINE_STAGE_READY,   /* all was reset: monitors may attach */
 };
 typedef bool machine_hook_fn(void *opaque, struct machine *machine, struct error *err);
 void machine_hook(struct machine *machine, enum machine_stage stage, machine_hook_fn *hook,
                   void *opaque);
-
-/* What finds a back end that is not a chardev or a drive (PROPERTY_NETDEV), and its id. */
-struct machine_back_ends {
-    void *opaque;
-    void *(*find)(void *opaque, enum property_type type, const char *id);
-    const char *(*id)(void *opaque, enum property_type type, const void *back_end);
-};
-void machine_set_back_ends(struct machine *machine, const struct machine_back_ends *back_ends);
 
 /* Makes a device of the board with properties "key=value,..." (NULL: none), -global's applied
  * first; realizes it and loads its ROM. `id` may be NULL. Inside hooks. NULL with a sentence. */
@@ -315,6 +309,10 @@ struct device *machine_make_device(struct machine *machine, const char *class, c
  * machine_end_device() (whose failure frees it). */
 struct device *machine_begin_device(struct machine *machine, const char *class, struct error *err);
 bool machine_end_device(struct machine *machine, struct device *device, struct error *err);
+
+/* `model=help` of -nic: what NICs there are. */
+struct strbuf;
+void machine_print_nics(struct strbuf *text);
 
 /* --- files --- */
 
@@ -375,7 +373,7 @@ void machine_stop(struct machine *machine, enum run_state state);
  * required"); running already is fine. */
 bool machine_cont(struct machine *machine, struct error *err);
 void machine_reset(struct machine *machine, enum shutdown_cause cause);
-/* Pressed on every vCPU: the NMI button. */
+/* The NMI button: LINT1 of every local APIC. */
 void machine_nmi(struct machine *machine);
 
 static inline bool machine_is_running(const struct machine *machine)

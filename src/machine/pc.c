@@ -220,6 +220,8 @@ static bool make_input(struct machine *machine, struct error *err)
         }
         machine->devices.keyboard_controller = kbc;
         i8042_connect_a20(kbc, (struct irq){a20_keyboard, machine, 0});
+    } else {
+        machine->own->a20_keyboard = true; /* nothing holds address line 20 down */
     }
     return port92_new(&machine->board, (struct irq){a20_port92, machine, 0}, err);
 }
@@ -342,15 +344,16 @@ bool machine_build_pc(struct machine *machine, struct error *err)
     if (!machine->devices.fw_cfg || !machine_firmware_map(machine, err) ||
         !machine_drives_open(machine, err) || !make_vga(machine, err) ||
         !make_serial(machine, err) || !make_input(machine, err) || !make_floppies(machine, err) ||
-        !machine_run_hooks(machine, MACHINE_STAGE_DEVICES, err) || !make_ide(machine, err) ||
-        !make_power(machine, err)) {
+        !machine_run_hooks(machine, MACHINE_STAGE_DEVICES, err) ||
+        !machine_nics_make(machine, err) || !make_ide(machine, err) || !make_power(machine, err)) {
         return false;
     }
-    if (!machine_devices_make(machine, err) ||
-        !machine_run_hooks(machine, MACHINE_STAGE_KERNEL, err) || !boot_machine(machine, err) ||
+    if (!machine_devices_make(machine, err) || !boot_machine(machine, err) ||
+        !machine_run_hooks(machine, MACHINE_STAGE_KERNEL, err) ||
         !machine_tables_add(machine, err)) {
         return false;
     }
     machine_devices_warn(machine);
+    machine_nics_warn(machine);
     return true;
 }

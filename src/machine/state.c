@@ -12,6 +12,7 @@
 #include "base/memory.h"
 #include "device/piix4_pm.h"
 #include "machine/internal.h"
+#include "net/net.h"
 #include "trace-machine.h"
 
 static const char *const state_names[] = {
@@ -81,6 +82,7 @@ static void set_state(struct machine *machine, enum run_state state)
 static void notify(struct machine *machine, bool running)
 {
     trace_vm_state_notify(running, (int)machine->state, run_state_name(machine->state));
+    nets_run(machine->nets, running);
     TELL(machine, state, running, machine->state)
 }
 
@@ -175,13 +177,10 @@ void machine_reset(struct machine *machine, enum shutdown_cause cause)
     machine_release(machine);
 }
 
+/* Through the local APICs' LINT1, as the button of a PC: who has masked it hears nothing. */
 void machine_nmi(struct machine *machine)
 {
-    for (unsigned i = 0; i < machine->cpus; i++) {
-        const struct apic_message message = {.destination = local_apic_id(machine->cpu[i].apic),
-                                             .delivery = APIC_NMI};
-        apic_bus_deliver(&machine->apics, &message);
-    }
+    irq_pulse(apic_bus_line(&machine->apics, 1));
 }
 
 /* --- the end --- */

@@ -220,6 +220,10 @@ static bool run_log(struct monitor_session *session, const struct monitor_argume
     struct error err;
     bool ok = true;
 
+    if (!strcmp(arguments->value[0].word, "help")) {
+        print_log_items(session);
+        return true;
+    }
     for (const char *at = arguments->value[0].word; ok && *at;) {
         size_t len = strcspn(at, ",");
         char *item = mem_stringn(at, len);
@@ -262,11 +266,12 @@ static void offer_events(struct monitor_session *session, unsigned argument, con
 
 static void offer_file_words(struct monitor_session *session, unsigned argument, const char *typed)
 {
-    static const char *const words[] = {"on", "off", "flush", "set"};
-
     (void)typed;
-    for (size_t i = 0; argument == 0 && i < sizeof words / sizeof words[0]; i++) {
-        monitor_offer(session, words[i]);
+    if (argument == 0) {
+        monitor_offer(session, "on");
+        monitor_offer(session, "off");
+        monitor_offer(session, "flush");
+        monitor_offer(session, "set");
     }
 }
 

@@ -149,6 +149,7 @@ static void offer_argument(struct monitor_session *session, const struct monitor
 {
     switch (type_of(command, n)) {
     case 0: return;
+    case 'f':
     case 'F': offer_files(session); break;
     case 'b':
         monitor_offer(session, "on");
@@ -161,48 +162,65 @@ static void offer_argument(struct monitor_session *session, const struct monitor
     }
 }
 
-/* Words in front of the one that is completed. */
+/* The next word of a line up to `end`: where it begins, and *at behind it; `end`: there is none. */
+static size_t next_word(const char *line, size_t end, size_t *at)
+{
+    while (*at < end && monitor_is_blank(line[*at])) {
+        (*at)++;
+    }
+    size_t begin = *at;
+    while (*at < end && !monitor_is_blank(line[*at])) {
+        (*at)++;
+    }
+    return begin;
+}
+
+/* How many words that are arguments, not flags or formats, there are from `at` on; `last`: the last
+ * word. */
+static unsigned count_arguments(const char *line, size_t end, size_t at, size_t *last)
+{
+    unsigned n = 0;
+    size_t begin;
+
+    while ((begin = next_word(line, end, &at)) < end) {
+        n += line[begin] != '-' && line[begin] != '/';
+        *last = begin;
+    }
+    return n;
+}
+
+static void offer_help(struct monitor_session *session, unsigned n, const char *last)
+{
+    if (n == 0) {
+        offer_commands(session, MONITOR_MAIN);
+    } else if (n == 1 && !strncmp(last, "info", 4) && monitor_is_blank(last[4])) {
+        offer_commands(session, MONITOR_INFO);
+    }
+}
+
+/* For the word behind line[0] to line[end - 1]. */
 static void offer_for(struct monitor_session *session, enum monitor_table table, const char *line,
                       size_t end)
 {
-    const struct monitor_command *command = NULL;
-    unsigned n = 0;
+    size_t at = 0, begin = next_word(line, end, &at), last = 0;
     bool many;
 
-    for (size_t i = 0;;) {
-        while (i < end && monitor_is_blank(line[i])) {
-            i++;
-        }
-        if (i == end) {
-            break;
-        }
-        size_t begin = i;
-        while (i < end && !monitor_is_blank(line[i])) {
-            i++;
-        }
-        if (command) {
-            n += line[begin] != '-' && line[begin] != '/';
-            continue;
-        }
-        char *name = mem_stringn(line + begin, i - begin);
-        name[strcspn(name, "/")] = 0;
-        command = monitor_find(session->monitor, table, name, &many);
-        free(name);
-        if (!command) {
-            return;
-        }
-        if (table == MONITOR_MAIN && !strncmp(command->name, "info", 5)) {
-            offer_for(session, MONITOR_INFO, line + i, end - i);
-            return;
-        }
-    }
-    if (!command) {
+    if (begin == end) {
         offer_commands(session, table);
+        return;
+    }
+    char *name = mem_stringn(line + begin, at - begin);
+    name[strcspn(name, "/")] = 0;
+    const struct monitor_command *command = monitor_find(session->monitor, table, name, &many);
+    free(name);
+    unsigned n = count_arguments(line, end, at, &last);
+    if (!command) {
+        return;
+    }
+    if (table == MONITOR_MAIN && !strcmp(command->name, "info")) {
+        offer_for(session, MONITOR_INFO, line + at, end - at);
     } else if (table == MONITOR_MAIN && !strcmp(command->name, "help|?")) {
-        bool info = n == 1 && strstr(line, "info") != NULL;
-        if (n == 0 || info) {
-            offer_commands(session, info ? MONITOR_INFO : MONITOR_MAIN);
-        }
+        offer_help(session, n, line + last);
     } else {
         offer_argument(session, command, n);
     }

@@ -49,6 +49,9 @@ const struct monitor_command **monitor_rows(const struct monitor *monitor, enum 
 const struct monitor_command *monitor_find(const struct monitor *monitor, enum monitor_table table,
                                            const char *name, bool *many);
 
+/* Whether a name of `length` bytes is one of those of a command. */
+bool monitor_is_named(const struct monitor_command *command, const char *name, size_t length);
+
 /* Finds the command that a line of a table begins with, and runs it with the rest. */
 void monitor_run(struct monitor_session *session, enum monitor_table table, const char *line);
 

@@ -12,6 +12,7 @@
 struct reader {
     struct monitor_session *session;
     const struct monitor_command *command;
+    const char *name; /* of it, as help is asked for */
     const char *at;
     char *room; /* for words: as long as the line */
     struct monitor_arguments arguments;
@@ -196,6 +197,7 @@ static bool read_value(struct reader *reader, const char *types, struct monitor_
 
     switch (*types) {
     case 's':
+    case 'f':
     case 'F': return read_word(reader, *types, value);
     case 'e':
     case 'n': return read_expression(reader, *types, more, value);
@@ -261,11 +263,9 @@ static void list_matches(struct monitor_session *session, enum monitor_table tab
 
 static void run_with(struct reader *reader, const char *where)
 {
-    const char *name = reader->command->name;
-
     if (!read_arguments(reader) || !reader->command->run(reader->session, &reader->arguments)) {
-        monitor_printf(reader->session, "Try \"help %s%.*s\" for more information\n", where,
-                       (int)strcspn(name, "|"), name);
+        monitor_printf(reader->session, "Try \"help %s%s\" for more information\n", where,
+                       reader->name);
     }
 }
 
@@ -295,8 +295,11 @@ void monitor_run(struct monitor_session *session, enum monitor_table table, cons
     } else {
         /* Each word is followed by a NUL where the line has a blank, or its end. */
         char *room = mem_alloc(strlen(reader.at) + MONITOR_VALUES_MAX + 1);
+        char *full = mem_stringn(reader.command->name, strcspn(reader.command->name, "|"));
         reader.room = room;
+        reader.name = monitor_is_named(reader.command, name, length) ? name : full;
         run_with(&reader, where);
+        free(full);
         free(room);
     }
     free(name);

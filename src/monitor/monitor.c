@@ -59,9 +59,15 @@ struct monitor_session *monitor_session_new(struct monitor *monitor)
     struct monitor_session *session = mem_alloc(sizeof *session);
 
     session->monitor = monitor;
-    session->format = (struct monitor_format){1, 'x', 4};
     strbuf_init(&session->answer);
+    monitor_session_reset(session);
     return session;
+}
+
+void monitor_session_reset(struct monitor_session *session)
+{
+    session->format = (struct monitor_format){1, 'x', 4};
+    session->cpu = 0;
 }
 
 void monitor_session_free(struct monitor_session *session)
@@ -127,9 +133,7 @@ void monitor_printf(struct monitor_session *session, const char *format, ...)
 
 /* --- tables --- */
 
-/* Whether `name` of `length` bytes is one of those of a command; `begins`: or the first of them
- * begins so. */
-static bool is_named(const struct monitor_command *command, const char *name, size_t length)
+bool monitor_is_named(const struct monitor_command *command, const char *name, size_t length)
 {
     for (const char *at = command->name;; at++) {
         size_t one = strcspn(at, "|");
@@ -168,7 +172,7 @@ static bool is_hidden(const struct monitor *monitor, enum monitor_table table, u
 
     for (unsigned g = group + 1; g < monitor->groups[table]; g++) {
         for (size_t i = 0; i < monitor->group[table][g].count; i++) {
-            if (is_named(&monitor->group[table][g].commands[i], command->name, length)) {
+            if (monitor_is_named(&monitor->group[table][g].commands[i], command->name, length)) {
                 return true;
             }
         }
@@ -208,7 +212,7 @@ const struct monitor_command *monitor_find(const struct monitor *monitor, enum m
 
     *many = false;
     for (size_t i = 0; i < count; i++) {
-        if (is_named(rows[i], name, strlen(name))) {
+        if (monitor_is_named(rows[i], name, strlen(name))) {
             exact = rows[i];
         } else if (begins(rows[i], name)) {
             *many = found != NULL;

@@ -44,7 +44,7 @@ struct monitor_format {
 struct monitor_value {
     bool given;
     bool on;          /* of b */
-    const char *word; /* of s, F, S */
+    const char *word; /* of s, F, f, S */
     uint64_t number;  /* of e, n */
 };
 
@@ -65,7 +65,7 @@ static inline bool monitor_flag(const struct monitor_arguments *arguments, char 
 /* `types` has a letter for each argument, in their order:
  *
  *     s   a word; "..." keeps blanks in it, and knows \n \r \\ \" \'
- *     F   the same: name of a file
+ *     F   the same: name of a file             f   that, too, where QEMU says "string expected"
  *     e   an expression, 64 bits                n   one of 32 bits, not negative
  *     b   on or off                             S   the rest of the line
  *     /   a format, also right behind the command's name; it may always be left out
@@ -118,6 +118,8 @@ bool monitor_listen(struct monitor *monitor, const char *path, struct error *err
 
 struct monitor_session *monitor_session_new(struct monitor *monitor);
 void monitor_session_free(struct monitor_session *session);
+/* Somebody else sits there: current vCPU and format are as in a new one. */
+void monitor_session_reset(struct monitor_session *session);
 
 /* "NAME VERSION monitor - type 'help' for more information". */
 void monitor_greet(struct monitor_session *session);

@@ -1,10 +1,12 @@
-/* build: 64
- * SPDX-License-Identifier: MIT
+/* build: 64 */
+/* SPDX-License-Identifier: MIT
  *
  * What a control register must not become in long mode. A CPU that takes it does not come back.
- * qemu: no, it takes them all
  */
-#include "bare.h"
+
+/* qemu: no, it takes them all */
+
+#include "runtime/bare.h"
 
 /* clang-format off */
 
@@ -22,6 +24,9 @@ FAULT(64, cr4_upper, "#GP: a bit of CR4's upper half", VECTOR_GP, 0, (), "mov %c
 FAULT(64, lme, "#GP: EFER.LME cleared while paging", VECTOR_GP, 0, (), "mov $0xc0000080, %ecx; rdmsr; btr $8, %eax; 9: wrmsr")
 FAULT(64, efer, "#GP: a reserved bit of EFER", VECTOR_GP, 0, (), "mov $0xc0000080, %ecx; rdmsr; bts $9, %eax; 9: wrmsr")
 FAULT(64, cr8, "#GP: CR8 above 15", VECTOR_GP, 0, (), "mov $16, %eax; 9: mov %rax, %cr8")
+
+FAULT(64, lgdt, "#GP: LGDT of a base that is not canonical", VECTOR_GP, 0, (), "movw $0x3ff, -16(%rsp); movl $0, -14(%rsp); movl $0x10000000, -10(%rsp); 9: lgdt -16(%rsp)")
+FAULT(64, lidt, "#GP: LIDT of a base that is not canonical", VECTOR_GP, 0, (), "movw $0xfff, -16(%rsp); movl $0, -14(%rsp); movl $0x10000000, -10(%rsp); 9: lidt -16(%rsp)")
 
 #undef MODE
 #define MODE MODE_KERNEL32

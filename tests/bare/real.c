@@ -2,7 +2,7 @@
  *
  * Real mode: segments and their limits, the vectors, prefixes, what only old programs use.
  */
-#include "bare.h"
+#include "runtime/bare.h"
 
 #define MODE      MODE_REAL
 #define NO_LIMITS "qemu: limits of segments are not checked"

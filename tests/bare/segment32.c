@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * Segmentation in 32-bit protected mode: limits, types, rights, LDT, what loads of segment registers
- * check, far transfers without gates, LAR, LSL, VERR, VERW and ARPL (SDM vol. 3, chapters 3 and 5).
+ * Segmentation in 32-bit protected mode: limits, types, rights, LDT, what loads of segment
+ * registers check, far transfers without gates, LAR, LSL, VERR, VERW and ARPL (SDM vol. 3, chapters
+ * 3 and 5).
  */
-#include "bare.h"
+#include "runtime/bare.h"
 
 #define NO_LIMITS "qemu: limits of segments are not checked"
 #define NO_RIGHTS "qemu: rights of segments are not checked"
@@ -54,7 +55,8 @@ static void prepare(void)
         if ((rows[i].access & 0x1f) == 2) {
             base = (word)local_table;
         }
-        set_descriptor(rows[i].selector, descriptor(base, rows[i].limit, rows[i].access, rows[i].flags));
+        set_descriptor(rows[i].selector,
+                       descriptor(base, rows[i].limit, rows[i].access, rows[i].flags));
     }
     local_table[1] = descriptor(MEMORY, 0x1f, SEGMENT_DATA & ~1, SEGMENT_BIG);
     local_table[2] = descriptor(0, 0xfffff, SEGMENT_CODE, SEGMENT_BIG | SEGMENT_GRANULAR);

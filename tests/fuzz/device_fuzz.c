@@ -22,6 +22,7 @@
 #include "device/i440fx.h"
 #include "device/i8254.h"
 #include "device/piix4_pm.h"
+#include "display/display.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -216,6 +217,7 @@ static void find_targets(struct machine *m)
 struct pair {
     struct machine *a, *b; /* b NULL: there is none yet */
     const struct device_class *class;
+    unsigned drawn;
 };
 
 static void check_same(const struct pair *p, const char *what, uint64_t a, uint64_t b)
@@ -331,6 +333,29 @@ static void do_reset(const struct pair *p)
         device_reset_all(&p->b->h.board);
 }
 
+/* Screens are drawn; both show the same. Large ones take their time: only a few. */
+static void do_draw(struct pair *p)
+{
+    enum { DRAWN_MAX = 8 };
+    struct display_console *a = p->a->h.board.consoles;
+    struct display_console *b = p->b ? p->b->h.board.consoles : NULL;
+    struct display_text text;
+    for (; a && p->drawn < DRAWN_MAX; a = a->next, b = b ? b->next : NULL) {
+        p->drawn++;
+        display_console_update(a);
+        if (a->ops->text && a->ops->text(a->opaque, &text))
+            display_text_free(&text);
+        if (!b)
+            continue;
+        display_console_update(b);
+        const struct display_surface *one = &a->surface, *other = &b->surface;
+        check_same(p, "width of a screen", one->width, other->width);
+        check_same(p, "height of a screen", one->height, other->height);
+        for (size_t i = 0; i < (size_t)one->width * one->height; i++)
+            check_same(p, "pixel", one->pixels[i], other->pixels[i]);
+    }
+}
+
 /* --- states --- */
 
 static struct device *device_number(struct machine *m, unsigned number)
@@ -390,8 +415,10 @@ static void operate(struct pair *p, struct machine *room, struct input propertie
         do_access(p, in, operation & 1);
     } else if (operation < 160) {
         do_access(p, in, true);
-    } else if (operation < 200) {
+    } else if (operation < 196) {
         do_config(p, in, operation & 1);
+    } else if (operation < 200) {
+        do_draw(p);
     } else if (operation < 225) {
         do_time(p, in);
     } else if (operation < 235) {
@@ -436,7 +463,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     in.at += PROPERTIES;
     if (!machine_begin(&first, class, properties))
         return 0;
-    struct pair pair = {&first, NULL, class};
+    struct pair pair = {&first, NULL, class, 0};
     do_map(&pair);
     for (unsigned i = 0; i < 2000 && in.at < in.end; i++)
         operate(&pair, &second, properties, &in);

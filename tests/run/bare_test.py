@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import tempfile
+import time
 import unittest
 
 from recording import BUILD
@@ -17,6 +18,15 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 PROGRAM = os.environ.get("VITRINE", os.path.join(BUILD, "vitrine"))
 FOLDER = os.path.join(BUILD, "tests", "bare")
 LONG = os.environ.get("VITRINE_CHECK") == "long"
+PCI_READS = [f"pci_cfg_read {device} 00:{place} @{offset:#x} -> {value:#x}"
+             for device, place, values in (
+                 ("i440FX", "00.0", (0x12378086, 0x6000002, 0x0)),
+                 ("PIIX3", "01.0", (0x70008086, 0x6010000, 0x0)),
+                 ("piix3-ide", "01.1", (0x70108086, 0x1018000, 0x0)),
+                 ("PIIX4_PM", "01.3", (0x71138086, 0x6800003, 0x109)),
+                 ("VGA", "02.0", (0x11111234, 0x3000002, 0x0)),
+                 ("e1000", "03.0", (0x100e8086, 0x2000003, 0x10b)))
+             for offset, value in zip((0, 0, 8, 0x3c), (values[0], *values))]
 # isa-debug-exit makes 2 * value + 1 of what is written to it.
 ENDED_WELL = 1
 
@@ -24,7 +34,7 @@ ENDED_WELL = 1
 def note(name, key):
     """What the head of a program's source says behind `key:`; "" when nothing."""
     with open(os.path.join(TOP, "tests", "bare", name + ".c"), encoding="utf-8") as file:
-        found = re.search(rf"^(?:/| )\* {key}: ([^*\n]*)", file.read(2000), re.M)
+        found = re.search(rf"^/\* {key}: (.*) \*/$", file.read(2000), re.M)
     return found[1].strip() if found else ""
 
 
@@ -56,6 +66,44 @@ class Bare(unittest.TestCase):
         self.assertGreater(int(end[1]), 0)
         self.assertEqual(len(re.findall(r"^ok ", out, re.M)) >= int(end[1]), True, out)
         self.assertEqual(status, ENDED_WELL, errors)
+
+
+    def test_pci_walk_trace(self):
+        """The reads that -d trace:pci_cfg_read shows are those of QEMU 7.2, but for the form of the place."""
+        image = os.path.join(FOLDER, "pci_walk")
+        out, errors, _ = run(command("pci_walk", ["-kernel", image], "-d", "trace:pci_cfg_read"))
+        reads = re.findall(r"^(?:\S+ )?(pci_cfg_read .*)$", errors, re.M)
+        self.assertEqual(reads[-len(PCI_READS):], PCI_READS, out)
+
+    def test_stuck(self):
+        """A loop with interrupts off: the monitor still answers, and quits."""
+        with tempfile.TemporaryDirectory() as folder:
+            console = os.path.join(folder, "console")
+            arguments = [PROGRAM, "-cpu", "max", "-display", "none", "-nodefaults", "-debugcon", f"file:{console}",
+                         "-monitor", "stdio", "-bios", os.path.join(FOLDER, "stuck.bin")]
+            with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                  cwd=folder) as process:
+                begin = time.monotonic()
+                while time.monotonic() < begin + 30 and "the loop begins" not in text(console):
+                    time.sleep(0.05)
+                self.assertIn("the loop begins", text(console))
+                try:
+                    out, errors = process.communicate(b"info registers\nquit\n", timeout=30)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.communicate()
+                    self.fail("quit did not end it")
+            self.assertEqual(process.returncode, 0, errors)
+            self.assertRegex(out.decode("latin-1"), r"EIP=0000[0-9a-f]{4} EFL=")
+
+
+def text(path):
+    """What a file holds by now; "" when there is none yet."""
+    try:
+        with open(path, encoding="latin-1") as file:
+            return file.read()
+    except FileNotFoundError:
+        return ""
 
 
 def add(name):

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""scripts/demo and scripts/demo-probes, which make demo runs: every step has its output, without colours
-where there is no terminal, and what is promised at the end is there."""
+"""scripts/demo-user and scripts/demo-probes: every step has its output, without colours where there is no
+terminal, and what is promised at the end is there."""
 import os
 import re
 import shutil
@@ -22,7 +22,7 @@ class Demo(unittest.TestCase):
 
     def steps(self):
         """What each step prints, by its number."""
-        done = subprocess.run([os.path.join(ROOT, "scripts", "demo"), self.folder],
+        done = subprocess.run([os.path.join(ROOT, "scripts", "demo-user"), self.folder],
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=240,
                               stdin=subprocess.DEVNULL, check=False,
                               env=dict(os.environ, QEMU_STRACE="1", TERM="xterm"))
@@ -49,7 +49,7 @@ class Demo(unittest.TestCase):
 
     def test_what_is_left(self):
         steps = self.steps()
-        out = os.path.join(self.folder, "demo")
+        out = os.path.join(self.folder, "demo-user")
         for name in re.findall(r"[\w.]+\.(?:txt|html|svg)", steps["8"].split("\nIn ")[1]):
             with self.subTest(name=name):
                 self.assertGreater(os.path.getsize(os.path.join(out, name)), 100)
@@ -61,9 +61,9 @@ class Demo(unittest.TestCase):
 
     def test_nothing_is_built(self):
         """Nor is a folder of that name removed where nothing is built."""
-        there = os.path.join(self.folder, "other", "demo")
+        there = os.path.join(self.folder, "other", "demo-user")
         os.makedirs(there)
-        done = subprocess.run([os.path.join(ROOT, "scripts", "demo"), os.path.dirname(there)],
+        done = subprocess.run([os.path.join(ROOT, "scripts", "demo-user"), os.path.dirname(there)],
                               stderr=subprocess.PIPE, text=True, timeout=60, check=False)
         self.assertEqual(done.returncode, 1)
         self.assertIn("has no vitrine-user", done.stderr)

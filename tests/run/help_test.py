@@ -32,6 +32,10 @@ def sections(name):
     return dict(zip(parts[1::2], parts[2::2]))
 
 
+# A row of a table of the monitor: its name, without others behind bars.
+COMMAND = r'(?m)^    \{(?:\.name = )?"([a-z][a-z0-9_-]*)(?:\|[^"]*)?",\s+(?:NULL|"|\.help)'
+
+
 def source(*parts):
     with open(os.path.join(ROOT, *parts), encoding="utf-8") as file:
         return file.read()
@@ -58,6 +62,27 @@ class Help(unittest.TestCase):
         self.assertIn("cache", keys(text))
         variables = set(re.findall(r"QEMU_[A-Z_]+", page))
         self.assertEqual(variables, set(re.findall(r"QEMU_[A-Z_]+", text)))
+
+    def test_vitrine(self):
+        page, text = sections("vitrine")["OPTIONS"], self.help("vitrine")
+        self.assertEqual(options(page), options(text))
+        self.assertEqual(keys(page), keys(text))
+        self.assertIn("-dfilter", options(text))
+        self.assertIn("hostfwd", keys(text))
+        text = subprocess.run([os.path.join(BUILD, "vitrine"), "-d", "help"],
+                              stdout=subprocess.PIPE, text=True, timeout=60, check=True).stdout
+        listed = re.search(r"lists: ((?:[a-z_-]+,\s)+[a-z_-]+)\.", page)[1]
+        self.assertEqual(set(re.findall(r"(?m)^([a-z_-]+)  ", text)),
+                         set(re.findall(r"[a-z_-]+", listed)))
+
+    def test_vitrine_refuses_what_it_says(self):
+        """No option is both in the table and among those that are refused."""
+        rows = set(re.findall(r'(?:NOW|WHOLE|LATER)\("(-[\w-]+)"', source("src", "cmd", "vitrine", "options.c")))
+        refused = re.findall(r'\{"( -[^"]+ )",', source("src", "cmd", "vitrine", "refused.c"))
+        refused = {name for names in refused for name in names.split()}
+        self.assertIn("-gdb", refused)
+        self.assertIn("-drive", rows)
+        self.assertEqual(rows & refused, set())
 
     def test_writers(self):
         """Those that there are, in every text about them."""
@@ -118,14 +143,30 @@ class Help(unittest.TestCase):
                     self.assertIn(option, known, command)
 
     def test_monitor(self):
-        """The commands of the tables in the code, in the manual page and in docs/."""
+        """The commands of the tables in the code, in the manual pages and in docs/."""
         page = sections("vitrine-user")["MONITOR"]
         with open(os.path.join(ROOT, "docs", "vitrine-user.md"), encoding="utf-8") as file:
             told = file.read()
         names = set()
         for place in (("src", "monitor", "commands.c"), ("src", "cmd", "vitrine-user", "main.c")):
-            names |= set(re.findall(r'\{(?:\.name = )?"([a-z-]+)",\s', source(*place)))
+            names |= set(re.findall(COMMAND, source(*place)))
         self.assertGreaterEqual(names, {"help", "trace-event", "jit", "quit"})
+        for name in names:
+            for text in (page, told):
+                self.assertRegex(text, rf"(?<![\w-]){name}(?![\w-])")
+
+    def test_monitor_of_machines(self):
+        with open(os.path.join(ROOT, "docs", "man", "vitrine-monitor.7"), encoding="utf-8") as file:
+            page = re.sub(r"\\f[A-Z]", "", file.read().replace(r"\-", "-"))
+        with open(os.path.join(ROOT, "docs", "monitor.md"), encoding="utf-8") as file:
+            told = file.read()
+        folder = ("src", "monitor", "machine")
+        places = [(*folder, name) for name in os.listdir(os.path.join(ROOT, *folder))
+                  if name.endswith(".c")] + [("src", "monitor", "commands.c")]
+        names = set()
+        for place in places:
+            names |= set(re.findall(COMMAND, source(*place)))
+        self.assertGreaterEqual(names, {"help", "xp", "registers", "mtree", "sendkey"})
         for name in names:
             for text in (page, told):
                 self.assertRegex(text, rf"(?<![\w-]){name}(?![\w-])")

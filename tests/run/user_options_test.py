@@ -296,7 +296,8 @@ class Monitor(Case):
         self.assertIn("no such log item", self.ask("log nosuch"))
         self.assertEqual(self.ask("log none"), "")
         self.assertIn("Error opening logfile /no/such/x", self.ask("logfile /no/such/x"))
-        self.assertEqual(self.ask('help "'), "a string is not ended by '\"'\n")
+        self.assertEqual(self.ask('log "'), "unterminated string\nlog: string expected\n"
+                         'Try "help log" for more information\n')
         self.assertEqual(self.ask(""), "")
         self.assertNotEqual(self.ask("info jit"), "")
 

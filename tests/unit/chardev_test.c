@@ -654,6 +654,15 @@ static void multiplexer(void **state)
     serial.room = 100;
     chardev_accept_input(&serial.front);
     assert_string_equal(serial.in.data, "s1s2kept");
+
+    /* What was typed at the guest stays the guest's. */
+    serial.room = 0;
+    assert_int_equal(write(fd, "late\001cnow", 9), 9);
+    until_received(f, &monitor, 7);
+    assert_string_equal(monitor.in.data, "m1\001xnow");
+    serial.room = 100;
+    chardev_accept_input(&serial.front);
+    assert_string_equal(serial.in.data, "s1s2keptlate");
     close(fd);
     user_free(&serial);
     user_free(&monitor);

@@ -270,7 +270,31 @@ __attribute__((unused)) static bool harness_keeps_state(struct harness *h, struc
     return true;
 }
 
-/* Loads into the devices of `to` what those of `from`, made alike, save; its clock is set, too. */
+/* Pages that nobody touched stay so. */
+static void harness_copy_pages(uint8_t *to, const uint8_t *from, uint64_t size)
+{
+    enum { PAGE = 4096 };
+    for (uint64_t at = 0; at + PAGE <= size; at += PAGE) {
+        if (memcmp(to + at, from + at, PAGE) != 0)
+            memcpy(to + at, from + at, PAGE);
+    }
+}
+
+/* RAM that a device brings along is no part of its state. */
+static void harness_copy_device_ram(const struct device *from, const struct device *to)
+{
+    if (!from->class->bus || strcmp(from->class->bus, "PCI") != 0)
+        return;
+    for (unsigned i = 0; i < PCI_BARS; i++) {
+        const struct mem_region *old = ((const struct pci_device *)from)->region[i].region;
+        const struct mem_region *new = ((const struct pci_device *)to)->region[i].region;
+        if (old && old->kind == MEM_RAM)
+            harness_copy_pages(mem_host(new), mem_host(old), old->size);
+    }
+}
+
+/* Loads into the devices of `to` what those of `from`, made alike, save, with RAM; its clock is
+ * set, too. */
 __attribute__((unused)) static bool harness_transplant(const struct harness *from,
                                                        struct harness *to, struct error *err)
 {
@@ -285,6 +309,7 @@ __attribute__((unused)) static bool harness_transplant(const struct harness *fro
         strbuf_free(&bytes);
         if (!good)
             return false;
+        harness_copy_device_ram(old, new);
     }
     memcpy(to->line, from->line, sizeof(to->line));
     memcpy(to->pin, from->pin, sizeof(to->pin));

@@ -897,6 +897,34 @@ static void test_meaning(void **state)
     assert_int_equal(insn.native.prefix, 0);
 }
 
+/* MOV with an address in the instruction: it is never negative. */
+static void test_offsets(void **state)
+{
+    static const struct {
+        enum x86_mode mode;
+        uint8_t bytes[10];
+        uint8_t size;
+        uint64_t offset;
+    } cases[] = {
+        {X86_MODE_16, {0xa1, 0xd0, 0xf4}, 3, 0xf4d0},
+        {X86_MODE_16, {0x67, 0xa1, 0x00, 0x00, 0x00, 0x80}, 6, 0x80000000},
+        {X86_MODE_32, {0x67, 0xa2, 0xff, 0xff}, 4, 0xffff},
+        {X86_MODE_32, {0xa3, 0xff, 0xff, 0xff, 0xff}, 5, 0xffffffff},
+        {X86_MODE_64, {0x67, 0xa1, 0x00, 0x00, 0x00, 0x80}, 6, 0x80000000},
+        {X86_MODE_64, {0xa0, 1, 0, 0, 0, 0, 0, 0, 0x80}, 9, 0x8000000000000001},
+    };
+    struct x86_insn insn;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        assert_int_equal(x86_decode(cases[i].mode, NULL, cases[i].bytes, cases[i].size, PC, &insn),
+                         X86_DECODE_OK);
+        assert_int_equal(insn.length, cases[i].size);
+        assert_int_equal(insn.native.mem_implicit, NATIVE_MOFFS);
+        assert_true(insn.native.imm == cases[i].offset);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -905,6 +933,7 @@ int main(void)
         cmocka_unit_test(test_prefixes), cmocka_unit_test(test_meaning),
         cmocka_unit_test(test_rows),     cmocka_unit_test(test_random64),
         cmocka_unit_test(test_random32), cmocka_unit_test(test_random16),
+        cmocka_unit_test(test_offsets),
     };
 
     return cmocka_run_group_tests(tests, set_up, NULL);

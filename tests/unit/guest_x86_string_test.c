@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "base/error.h"
+#include "ir/guest.h"
 #include "x86_machine.h"
 #include "x86_native.h"
 
@@ -44,19 +45,27 @@ static uint32_t chance(uint32_t below)
     return (uint32_t)((seed >> 33) % below);
 }
 
-static uint8_t *tlb(void *opaque, uint64_t linear, unsigned access)
+static uint8_t *cached(void *opaque, uint64_t linear, bool write)
 {
     struct machine *m = opaque;
 
-    (void)access;
+    (void)write;
     return linear < MACHINE_RAM && *(uint32_t *)page_entry(m, linear) ? m->ram + linear : NULL;
+}
+
+static void forget(void *opaque, enum ir_flush what, uint64_t address)
+{
+    (void)opaque, (void)what, (void)address;
 }
 
 /* How the machine gets at its memory: by walks; by the TLB; element by element, since there is a
  * breakpoint on data somewhere. */
 static void choose_way(struct machine *m, unsigned way)
 {
-    m->bus.cached = way == 1 ? tlb : NULL;
+    static struct ir_tlb tlb = {.cached = cached, .flush = forget};
+
+    tlb.opaque = m;
+    m->cpu.system.tlb = way == 1 ? &tlb : NULL;
     m->cpu.system.dr7 = X86_DR7_ONES | (way == 2 ? 1 << 16 | 1 : 0);
     m->cpu.system.dr[0] = DATA_AT;
     x86_update_mode(&m->cpu);

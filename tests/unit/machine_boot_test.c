@@ -779,6 +779,10 @@ static void multiboot_information(void **state)
     assert_int_equal(get32(info + 44), 0); /* the ROM's */
     assert_int_equal(get32(info + 48), t.header->block + t.header->map);
     assert_string_equal(told_at(&t, get32(info + 64)), "vitrine");
+    static const uint32_t text[] = {0xb8000, 0, 160, 80, 25};
+    assert_memory_equal(info + 88, text, sizeof text);
+    assert_int_equal(info[108], 16);
+    assert_int_equal(info[109], 2);
     const uint8_t *list = told_at(&t, get32(info + 24));
     static const struct {
         uint32_t start, end;

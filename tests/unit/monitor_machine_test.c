@@ -21,6 +21,7 @@
 
 #include "base/memory.h"
 #include "base/strbuf.h"
+#include "display/display.h"
 #include "guest/x86/cpuid.h"
 #include "guest/x86/x86.h"
 #include "machine/machine.h"
@@ -77,26 +78,15 @@ struct fixture {
     struct strbuf text; /* read */
 };
 
-static char *dumped; /* what screendump was asked for */
-
-static bool dump_screen(void *opaque, const char *device, const char *file, const char *format,
-                        struct error *err)
-{
-    (void)opaque;
-    free(dumped);
-    dumped = mem_format("%s %s %s", device ? device : "-", file, format);
-    return strcmp(format, "bmp") != 0 || error_set(err, "no such format");
-}
-
 static void show_network(void *opaque, struct strbuf *text)
 {
     (void)opaque;
     strbuf_puts(text, "e1000.0: index=0\n");
 }
 
-static void open_machine(struct fixture *f)
+static void open_with(struct fixture *f, bool defaults)
 {
-    static const struct machine_monitor_parts parts = {NULL, show_network, dump_screen};
+    static const struct machine_monitor_parts parts = {NULL, show_network, NULL};
     struct error err = {""};
 
     memset(f, 0, sizeof *f);
@@ -107,7 +97,7 @@ static void open_machine(struct fixture *f)
                                           .ram_size = 8 << 20,
                                           .cpus = 2,
                                           .model = model,
-                                          .no_default_devices = true,
+                                          .no_default_devices = !defaults,
                                           .reboot_timeout = -1,
                                           .stopped = true};
     f->machine = machine_new(&f->options, &err);
@@ -118,6 +108,11 @@ static void open_machine(struct fixture *f)
     f->monitors = machine_monitors_new(f->machine, "Vitrine 1.2", &parts);
     machine_unlock(f->machine);
     strbuf_init(&f->text);
+}
+
+static void open_machine(struct fixture *f)
+{
+    open_with(f, false);
 }
 
 /* A monitor at one end of a socket pair; `options` of its back end. */
@@ -149,8 +144,6 @@ static void close_machine(struct fixture *f)
         close(f->here[i]);
     }
     strbuf_free(&f->text);
-    free(dumped);
-    dumped = NULL;
 }
 
 /* Runs the loop until what is read ends so. */
@@ -171,7 +164,8 @@ static const char *until(struct fixture *f, int fd, const char *ending)
             return f->text.data;
         }
     }
-    fail_msg("no '%s' but '%s'", ending, f->text.data);
+    fail_msg("no '%s' but %zu bytes, '%s'", ending, f->text.len,
+             f->text.data + (f->text.len > 200 ? f->text.len - 200 : 0));
     return NULL;
 }
 
@@ -225,14 +219,19 @@ static void expect(struct fixture *f, const char *line, const char *part)
     }
 }
 
-static struct fixture *plain(void)
+static struct fixture *plain_with(bool defaults)
 {
     static struct fixture f;
 
-    open_machine(&f);
+    open_with(&f, defaults);
     assert_string_equal(until(&f, add_monitor(&f, ""), "(qemu) "),
                         "Vitrine 1.2 monitor - type 'help' for more information\r\n(qemu) ");
     return &f;
+}
+
+static struct fixture *plain(void)
+{
+    return plain_with(false);
 }
 
 /* --- lines --- */
@@ -396,7 +395,7 @@ static void long_answers_wait_for_their_reader(void **state)
     int fd = f->here[0];
 
     type(fd, "xp /200000xb 0\np 1\n");
-    until(f, fd, "p 1\r\n0x01\r\n(qemu) ");
+    until(f, fd, "p 1\r\n0x1\r\n(qemu) ");
     assert_non_null(strstr(f->text.data, "\r\n0000000000030d38: 0x00"));
     close_machine(f);
 }
@@ -432,6 +431,7 @@ static void the_state_is_told(void **state)
         {"trace-file flush", ""},
         {"trace-filter pci_cfg_read offs", "filter 'offs' for event 'pci_cfg_read'"},
         {"trace-filter load_file name == \"x\"", ""},
+        {"trace-event load_file off", ""},
         {"info block nosuch", ""},
     };
     struct fixture *f = plain();
@@ -469,8 +469,8 @@ static void registers_are_shown(void **state)
         {"p $eflags", "0x2\n"},
         {"p $al", "0\n"},
         {"p $idtr.limit", "0xffff\n"},
-        {"p $xmm0", "unknown register\n" TRY("print")},
-        {"p $cs.nosuch", "unknown register\n" TRY("print")},
+        {"p $xmm0", "unknown register\n" TRY("p")},
+        {"p $cs.nosuch", "unknown register\n" TRY("p")},
         {"p/c 65", "'A'\n"},
         {"p/c 10", "'\\n'\n"},
         {"p/o 8", "010\n"},
@@ -480,7 +480,7 @@ static void registers_are_shown(void **state)
     CHECK(f, exchanges);
     expect(f, "info registers", "\nCPU#0\nEAX=00000000 EBX=00000000");
     assert_non_null(strstr(f->text.data, "CS =f000 ffff0000 0000ffff 00009b00\n"));
-    assert_non_null(strstr(f->text.data, "\nFCW=037f FSW=0000 [ST=0] FTW=00 MXCSR=00001f80\n"));
+    assert_non_null(strstr(f->text.data, "\nFCW=0040 FSW=0000 [ST=0] FTW=ff MXCSR=00001f80\n"));
     assert_non_null(strstr(f->text.data, "\nXMM06="));
     assert_null(strstr(f->text.data, "XMM08="));
     assert_null(strstr(f->text.data, "CPU#1"));
@@ -495,7 +495,7 @@ static void memory_is_shown(void **state)
     (void)state;
     static const struct exchange exchanges[] = {
         {"x /3i $pc", "0xfffffff0:  fa                       cli      \n"
-                      "0xfffffff1:  eb fe                    jmp      0xfffffff1\n"
+                      "0xfffffff1:  eb fe                    jmp      0xfff1\n"
                       "0xfffffff3:  00 00                    addb     %al, (%bx, %si)\n"},
         {"xp /7cb 0xf0000", "00000000000f0000: 'V' 'i' 't' 'r' 'i' 'n' 'e'\n"},
         {"xp /2xw 0xf0000", "00000000000f0000: 0x72746956 0x00656e69\n"},
@@ -503,11 +503,13 @@ static void memory_is_shown(void **state)
                             "00000000000f0008: 0x00\n"},
         {"xp /3db 0xf0005", "00000000000f0005: 110 101   0\n"},
         {"xp /2ob 0xf0005", "00000000000f0005: 0156 0145\n"},
-        {"xp /1dg 0xf0000", "00000000000f0000:    28549254706096470\n"},
+        {"xp /1dg 0xf0000", "00000000000f0000:    28550371818629462\n"},
         {"xp /1xg 0x100000", "0000000000100000: 0x0000000000000000\n"},
         {"xp /4xw 0x90000000", "0000000090000000: Cannot access memory\n"},
         {"x /1xb 0x100000000", "0000000100000000: Cannot access memory\n"},
         {"x /0xb 0", ""},
+        {"xp /2i 0x8ffffffff", "0x8ffffffff: unable to read memory\n"},
+        {"memsave 0 1", "memsave: string expected\n" TRY("memsave")},
         {"gva2gpa 0x7c00", "gpa: 0x7c00\n"},
         {"gva2gpa 0x100000000", "Unmapped\n"},
         {"gpa2hva 0x90000000", "No memory is mapped at address 0x90000000\n"},
@@ -561,18 +563,47 @@ static void memory_is_saved(void **state)
     close_machine(f);
 }
 
+static void draw(void *opaque)
+{
+    struct display_console *console = opaque;
+    const uint32_t pixels[2] = {0x112233, 0x445566};
+    struct display_rectangle rectangle = {0};
+
+    assert_true(display_console_resize(console, 2, 1));
+    display_console_row(console, 0, pixels, &rectangle);
+    display_console_changed_rectangle(console, &rectangle);
+}
+
 static void screens_are_dumped(void **state)
 {
     (void)state;
+    static const struct display_console_ops ops = {.draw = draw};
+    struct display_console console = {0};
     struct fixture *f = plain();
+    char *path = mem_format("%s/screen", folder), *line;
 
-    assert_string_equal(ask(f, "screendump a.ppm"), "");
-    assert_string_equal(dumped, "- a.ppm ppm");
-    assert_string_equal(ask(f, "screendump a.png -f png vga0 0"), "");
-    assert_string_equal(dumped, "vga0 a.png png");
-    assert_string_equal(ask(f, "screendump a -f bmp"), "Error: no such format\n");
+    line = mem_format("screendump %s", path);
+    assert_string_equal(ask(f, line), "Error: There is no console to take a screendump from\n");
+    display_console_add(&f->machine->board.consoles, &console, "VGA", "vga0", &ops, &console);
+    assert_string_equal(ask(f, line), "");
+    check_file(path, "P6\n2 1\n255\n\x11\x22\x33\x44\x55\x66", 17);
+    free(line);
+    line = mem_format("screendump %s -f png vga0 0", path);
+    assert_string_equal(ask(f, line), "");
+    FILE *file = fopen(path, "rb");
+    assert_int_equal(fgetc(file), 0x89);
+    fclose(file);
+    free(line);
+    line = mem_format("screendump %s vga1", path);
+    assert_string_equal(ask(f, line), "Error: Device 'vga1' not found, or it has no screen\n");
+    free(line);
+    expect(f, "screendump /no/such/file", "Error: ");
+    assert_non_null(strstr(f->text.data, "No such file or directory"));
+    expect(f, "screendump a -f bmp", "Error: ");
     expect(f, "screendump a -f", "screendump: -f wants a format");
     expect(f, "screendump", "screendump: filename expected\n");
+    display_console_remove(&console);
+    free(path);
     close_machine(f);
 }
 
@@ -619,12 +650,74 @@ static void commands_steer(void **state)
     close_machine(f);
 }
 
+static void media_are_changed(void **state)
+{
+    (void)state;
+    struct fixture *f = plain_with(true);
+    char *path = mem_format("%s/bios.bin", folder), *line;
+
+    assert_string_equal(ask(f, "eject nosuch"), "Error: Device 'nosuch' not found\n");
+    assert_string_equal(ask(f, "change ide1-cd0 /no/such/file"),
+                        "Error: Could not open '/no/such/file': No such file or directory\n");
+    expect(f, "change ide1-cd0", "change: filename expected\n");
+    expect(f, "change ide1-cd0 -f", "change: filename expected\n");
+    line = mem_format("change ide1-cd0 %s raw", path);
+    assert_string_equal(ask(f, line), "");
+    free(line);
+    expect(f, "info block ide1-cd0", "(raw, read-only)\n");
+    line = mem_format("change ide1-cd0 -f %s", path);
+    assert_string_equal(ask(f, line), "");
+    free(line);
+    assert_string_equal(ask(f, "eject -f ide1-cd0"), "");
+    expect(f, "info block ide1-cd0", "ide1-cd0: [not inserted]\n");
+    free(path);
+    close_machine(f);
+}
+
+static void mouse_and_links_are_checked(void **state)
+{
+    (void)state;
+    static const struct exchange exchanges[] = {
+        {"mouse_move 3 -4", ""},
+        {"mouse_move 3 -4 1", ""},
+        {"mouse_move 3", "mouse_move: string expected\n" TRY("mouse_move")},
+        {"mouse_move 3 a", "mouse_move: 'a' is no number from -10000 to 10000\n" TRY("mouse_move")},
+        {"mouse_button 5", ""},
+        {"mouse_button x", "invalid char 'x' in expression\n" TRY("mouse_button")},
+        {"set_link nosuch on", "Error: Device 'nosuch' not found\n"},
+        {"set_link nosuch", "Expected 'on' or 'off'\n" TRY("set_link")},
+    };
+    struct fixture *f = plain();
+    CHECK(f, exchanges);
+    assert_string_not_equal(ask(f, "hostfwd_add tcp::1-:2"), ""); /* there is no network */
+    assert_string_not_equal(ask(f, "hostfwd_remove n0 tcp::1"), "");
+    close_machine(f);
+}
+
+/* Firmware has opened LINT1 of the first CPU only. */
+static void nmi_goes_through_the_local_apic(void **state)
+{
+    (void)state;
+    struct fixture *f = plain();
+    struct local_apic *apic = f->machine->cpu[0].apic;
+
+    assert_true(local_apic_set_base(apic, local_apic_base(apic) | 0x400, 36));
+    assert_true(local_apic_write_msr(apic, 0x80f, 0x1ff));
+    assert_true(local_apic_write_msr(apic, 0x836, 0x400));
+    assert_int_equal(f->machine->cpu[0].x86->system.requests & X86_REQUEST_NMI, 0);
+    assert_string_equal(ask(f, "nmi"), "");
+    assert_int_equal(f->machine->cpu[0].x86->system.requests & X86_REQUEST_NMI, X86_REQUEST_NMI);
+    assert_int_equal(f->machine->cpu[1].x86->system.requests & X86_REQUEST_NMI, 0);
+    close_machine(f);
+}
+
 /* --- a machine that runs --- */
 
 struct client {
     pthread_t thread;
     int fd;
     struct strbuf all;
+    size_t read; /* of it, up to the last prompt */
 };
 
 static bool read_until(struct client *client, const char *ending)
@@ -633,8 +726,9 @@ static bool read_until(struct client *client, const char *ending)
 
     for (;;) {
         size_t length = strlen(ending);
-        if (client->all.len >= length &&
+        if (client->all.len >= client->read + length &&
             !memcmp(client->all.data + client->all.len - length, ending, length)) {
+            client->read = client->all.len;
             return true;
         }
         ssize_t n = read(client->fd, bytes, sizeof bytes);
@@ -648,10 +742,21 @@ static bool read_until(struct client *client, const char *ending)
 static void *run_client(void *opaque)
 {
     static const char *const lines[] = {"info status\n", "x /2i $pc\n", "info registers\n",
-                                        "stop\n",        "p $eip\n",    "cont\n",
-                                        "p $eip\n"};
+                                        "stop\n",        "p/x $eip\n",  "cont\n",
+                                        "p/x $eip\n"};
     struct client *client = opaque;
 
+    /* The vCPU's thread has begun. */
+    for (int i = 0; i < PATIENCE && read_until(client, "(qemu) "); i++) {
+        if (client->all.len > 40 && strstr(client->all.data + client->all.len - 20, "0xfff1")) {
+            break;
+        }
+        usleep(1000);
+        if (write(client->fd, "p/x $eip\n", 9) < 0) {
+            return NULL;
+        }
+    }
+    client->read = 0;
     for (size_t i = 0; read_until(client, "(qemu) ") && i < sizeof lines / sizeof lines[0]; i++) {
         if (write(client->fd, lines[i], strlen(lines[i])) < 0) {
             return NULL;
@@ -667,7 +772,7 @@ static void a_guest_in_a_circle_does_not_hinder(void **state)
 {
     (void)state;
     struct fixture f;
-    struct client client;
+    struct client client = {0};
 
     open_machine(&f);
     f.options.stopped = false;
@@ -684,9 +789,9 @@ static void a_guest_in_a_circle_does_not_hinder(void **state)
     assert_non_null(result);
     assert_non_null(strstr(client.all.data, "VM status: running\r\n"));
     assert_non_null(
-        strstr(client.all.data, "0xfffffff1:  eb fe                    jmp      0xfffffff1\r\n"));
+        strstr(client.all.data, "0xfffffff1:  eb fe                    jmp      0xfff1\r\n"));
     assert_non_null(strstr(client.all.data, "EIP=0000fff1"));
-    assert_non_null(strstr(client.all.data, "p $eip\r\n0xfff1\r\n(qemu) cont"));
+    assert_non_null(strstr(client.all.data, "stop\r\n(qemu) p/x $eip\r\n0xfff1\r\n(qemu) cont"));
     close(client.fd);
     strbuf_free(&client.all);
     close_machine(&f);
@@ -708,6 +813,9 @@ int main(void)
         cmocka_unit_test(screens_are_dumped),
         cmocka_unit_test(keys_are_sent),
         cmocka_unit_test(commands_steer),
+        cmocka_unit_test(media_are_changed),
+        cmocka_unit_test(mouse_and_links_are_checked),
+        cmocka_unit_test(nmi_goes_through_the_local_apic),
         cmocka_unit_test(a_guest_in_a_circle_does_not_hinder),
     };
     return cmocka_run_group_tests(tests, make_firmware, remove_firmware);

@@ -223,7 +223,7 @@ static void bad_words(void **state)
          "guest port)"},
         {NET_OPTION_NETDEV, "user,id=a,hostfwd=tcp:8.8.8.8:5555-:22",
          "-netdev user,id=a,hostfwd=tcp:8.8.8.8:5555-:22: Could not set up host forwarding rule "
-         "'tcp:8.8.8.8:5555-:22'"},
+         "'tcp:8.8.8.8:5555-:22': Cannot assign requested address"},
         {NET_OPTION_NETDEV, "user,id=a,guestfwd=foo",
          "-netdev user,id=a,guestfwd=foo: Invalid guest forwarding rule 'foo'"},
         {NET_OPTION_NETDEV, "user,id=a,guestfwd=tcp:10.0.2.100:80-null",
@@ -260,12 +260,12 @@ static void good_words(void **state)
 {
     static const char *const rows[] = {
         "user,id=a",
-        "user,id=a,net=192.168.76.0/24,host=192.168.76.9,dhcpstart=192.168.76.20,"
-        "dns=192.168.76.4,hostname=glass,restrict=on",
+        ("user,id=a,net=192.168.76.0/24,host=192.168.76.9,dhcpstart=192.168.76.20,"
+         "dns=192.168.76.4,hostname=glass,restrict=on"),
         "user,id=a,net=172.20.0.0,ipv6=off",
         "user,id=a,net=10.0.2.0/255.255.255.0,dns=10.0.3.2",
         "user,id=a,dnssearch=example.org,dnssearch=example.com,domainname=example.net",
-        "user,id=a,tftp=/tmp,bootfile=pxelinux.0,tftp-server-name=boot",
+        "user,id=a,tftp=/tmp,bootfile=pxelinux.0",
         "user,id=a,ipv6-net=fd00:1::/48,ipv6-host=fd00:1::9,ipv6-dns=fd00:1::7",
         "user,id=a,ipv6-prefix=fd00:2::,ipv6-prefixlen=64,ipv4=off",
         "user,id=a,guestfwd=tcp:10.0.2.100:80-cmd:cat,guestfwd=tcp::81-unix:/tmp/x",
@@ -276,6 +276,22 @@ static void good_words(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         assert_string_equal(opens(NET_OPTION_NETDEV, rows[i]), "");
+    }
+}
+
+/* libslirp 4.7 forgets to free this name; LeakSanitizer, where there is one, is told. */
+void __lsan_disable(void) __attribute__((weak));
+void __lsan_enable(void) __attribute__((weak));
+
+static void name_of_tftp(void **state)
+{
+    (void)state;
+    if (__lsan_disable) {
+        __lsan_disable();
+    }
+    assert_string_equal(opens(NET_OPTION_NETDEV, "user,id=a,tftp-server-name=boot"), "");
+    if (__lsan_enable) {
+        __lsan_enable();
     }
 }
 
@@ -713,7 +729,9 @@ static void send_tcp(struct stream *s, unsigned flags, const void *bytes, size_t
     tcp[12] = 0x50;
     tcp[13] = (uint8_t)flags;
     put16(tcp + 14, 16000);
-    memcpy(tcp + 20, bytes, size);
+    if (size) {
+        memcpy(tcp + 20, bytes, size);
+    }
     uint16_t sum = net_sum(frame + 26, 8, (uint16_t)(6 + 20 + size));
     put16(tcp + 16, (uint16_t)~net_sum(tcp, 20 + size, sum));
     assert_true(net_send(&s->f->nic.end, frame, 54 + size));
@@ -1011,13 +1029,21 @@ static void nonsense(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bad_words),     cmocka_unit_test(good_words),
-        cmocka_unit_test(networks),      cmocka_unit_test(help),
-        cmocka_unit_test(too_many_nics), cmocka_unit_test(hubs),
-        cmocka_unit_test(dump),          cmocka_unit_test(dhcp),
-        cmocka_unit_test(arp_and_ping),  cmocka_unit_test(tcp_out),
-        cmocka_unit_test(tcp_in),        cmocka_unit_test(udp_in),
-        cmocka_unit_test(who_has),       cmocka_unit_test(monitor_without_user),
+        cmocka_unit_test(bad_words),
+        cmocka_unit_test(good_words),
+        cmocka_unit_test(name_of_tftp),
+        cmocka_unit_test(networks),
+        cmocka_unit_test(help),
+        cmocka_unit_test(too_many_nics),
+        cmocka_unit_test(hubs),
+        cmocka_unit_test(dump),
+        cmocka_unit_test(dhcp),
+        cmocka_unit_test(arp_and_ping),
+        cmocka_unit_test(tcp_out),
+        cmocka_unit_test(tcp_in),
+        cmocka_unit_test(udp_in),
+        cmocka_unit_test(who_has),
+        cmocka_unit_test(monitor_without_user),
         cmocka_unit_test(nonsense),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -26,7 +26,7 @@ static const struct option_row rows[] = {
 
     NOW("-machine", "-M", "[type=]NAME[,WORD=VALUE]...", take_machine,
         "which machine: pc (the only one, and the default); help lists it; words: accel, usb, hpet, acpi, "
-        "i8042, graphics, kernel, initrd, append, dtb, firmware"),
+        "i8042, graphics, kernel, initrd, append, firmware"),
     NOW("-cpu", NULL, "MODEL[,+FEATURE]...", take_cpu,
         "which CPU the guest sees, with features (Haswell,+aes,-avx2); qemu64 by default; help "
         "lists"),
@@ -55,7 +55,7 @@ static const struct option_row rows[] = {
     NOW("-kernel", NULL, "FILE", take_kernel, "a Linux or multiboot kernel, without a boot loader"),
     NOW("-initrd", NULL, "FILE", take_initrd, "its initramfs, or multiboot modules"),
     NOW("-append", NULL, "TEXT", take_append, "its command line"),
-    NOW("-dtb", NULL, "FILE", take_dtb, "its device tree"),
+    LATER("-option-rom", "FILE", TURN_REST, NULL, apply_option_rom, "a ROM that firmware runs"),
     NOW("-boot", NULL, "[order=]LETTERS[,WORD=VALUE]...", take_boot,
         "what is tried first: a (floppy), c (disk), d (CD-ROM), n (network); words: once, menu, "
         "splash, splash-time, reboot-timeout, strict"),
@@ -93,6 +93,15 @@ static const struct option_row rows[] = {
     LATER("-debugcon", "LINE", TURN_REST, NULL, apply_debugcon,
           "where port 0xe9 leads, or -global isa-debugcon.iobase=PORT; a line as of -serial"),
     NOW("-parallel", NULL, "none", take_parallel, "there are no parallel ports"),
+
+    LATER("-netdev", "user,id=ID[,WORD=VALUE]...", TURN_DRIVES, take_netdev, apply_netdev,
+          "a network; help lists the kinds"),
+    LATER("-nic", "user|none[,model=NAME][,WORD=VALUE]...", TURN_DRIVES, take_nic, apply_nic,
+          "a network with its card, such as -nic user,hostfwd=tcp::2222-:22; model=help lists cards"),
+    LATER("-net", "nic|user|none[,WORD=VALUE]...", TURN_DRIVES, take_net, apply_net,
+          "the same in two options, of old"),
+    LATER("-object", "filter-dump,id=ID,netdev=ID,file=FILE", TURN_DRIVES, NULL, apply_object,
+          "writes a network's frames to a file that Wireshark reads"),
 
     NOW("-S", NULL, NULL, take_stopped, "the guest stands until cont in the monitor"),
     NOW("-no-reboot", NULL, NULL, take_no_reboot, "a reset of the guest is the end"),
@@ -252,7 +261,7 @@ static void set_defaults(struct options *o)
     o->machine = (struct machine_options){
         .program = o->program,
         .reboot_timeout = -1,
-        .vga = device_class_find("VGA") ? VGA_STD : VGA_NONE,
+        .vga = VGA_STD,
         .panic = PANIC_SHUTDOWN,
     };
 }
@@ -266,6 +275,9 @@ enum options_result options_parse(struct options *options, int argc, char **argv
         return err->text[0] ? OPTIONS_WRONG : OPTIONS_DONE;
     }
     options->machine.folders = options->folders;
+    if (options->machine.no_default_devices && !options->has_vga) {
+        options->machine.vga = VGA_NONE;
+    }
     return OPTIONS_RUN;
 }
 

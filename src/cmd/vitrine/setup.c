@@ -9,6 +9,8 @@
 #include "base/memory.h"
 #include "cmd/vitrine/take.h"
 #include "guest/x86/cpuid.h"
+#include "machine/boot.h"
+#include "monitor/machine/attach.h"
 
 enum { FW_CFG_FILE_MAX = 64 << 20 };
 
@@ -99,6 +101,30 @@ bool apply_fw_cfg(struct setup *setup, const char *value, struct error *err)
     return good;
 }
 
+/* -option-rom FILE: for later, when there is firmware to be told. */
+static bool add_option_roms(void *opaque, struct machine *machine, struct error *err)
+{
+    const struct options *o = ((struct setup *)opaque)->options;
+
+    for (size_t i = 0; i < o->words; i++) {
+        if (o->word[i].row->apply == apply_option_rom &&
+            !boot_add_option_rom(machine, o->word[i].value, -1, err)) {
+            return option_prefix(&o->word[i], err);
+        }
+    }
+    return true;
+}
+
+bool apply_option_rom(struct setup *setup, const char *value, struct error *err)
+{
+    (void)value, (void)err;
+    if (!setup->option_roms) {
+        setup->option_roms = true;
+        machine_hook(setup->machine, MACHINE_STAGE_KERNEL, add_option_roms, setup);
+    }
+    return true;
+}
+
 /* --- */
 
 static void quit(void *opaque)
@@ -140,6 +166,7 @@ bool setup_machine(struct setup *setup, struct options *options, struct error *e
     }
     machine_lock(setup->machine);
     chardevs_on_quit(setup->machine->chardevs, quit, setup->machine);
+    machine_hook(setup->machine, MACHINE_STAGE_READY, setup_monitors, setup);
     bool good = apply_words(setup, err);
     machine_unlock(setup->machine);
     return good && machine_build(setup->machine, err);
@@ -147,6 +174,11 @@ bool setup_machine(struct setup *setup, struct options *options, struct error *e
 
 void setup_free(struct setup *setup)
 {
+    if (setup->faces) {
+        machine_lock(setup->machine);
+        machine_monitors_free(setup->faces);
+        machine_unlock(setup->machine);
+    }
     machine_free(setup->machine);
     free(setup->model);
 }

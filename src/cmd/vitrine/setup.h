@@ -14,11 +14,13 @@ struct setup {
     struct options *options;
     struct machine *machine;
     struct x86_model *model; /* a copy: how many CPUs it says, and so on */
+    bool option_roms;        /* there are some */
     unsigned serials;        /* of -serial, so far */
     unsigned debugcons;
     /* What monitors are to be put on when all is ready. */
     struct chardev *monitor[MONITORS_MAX];
     unsigned monitors, monitors_named;
+    struct machine_monitors *faces;
 };
 
 /* Makes and builds the machine. */
@@ -29,5 +31,8 @@ void setup_free(struct setup *setup);
 bool setup_default_lines(struct setup *setup, struct error *err);
 /* A monitor on a back end. */
 bool setup_add_monitor(struct setup *setup, struct chardev *chardev, struct error *err);
+
+/* monitors.c: puts the monitors on; a hook. */
+bool setup_monitors(void *opaque, struct machine *machine, struct error *err);
 
 #endif

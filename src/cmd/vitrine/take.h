@@ -20,7 +20,7 @@ take_fn take_machine, take_cpu, take_accel, take_kvm, take_smp, take_memory, tak
     take_sandbox, take_ignored;
 
 /* take_boot.c: how it begins and ends */
-take_fn take_bios, take_kernel, take_initrd, take_append, take_dtb, take_boot, take_rtc, take_seed,
+take_fn take_bios, take_kernel, take_initrd, take_append, take_boot, take_rtc, take_seed,
     take_stopped, take_no_reboot, take_no_shutdown, take_action, take_icount, take_folder;
 
 /* take_process.c: the process, logs and traces */
@@ -36,7 +36,11 @@ take_fn take_chardev, take_serial, take_monitor, take_mon, take_parallel;
 apply_fn apply_chardev, apply_serial, apply_monitor, apply_mon, apply_debugcon;
 
 /* setup.c */
-apply_fn apply_device, apply_global, apply_fw_cfg;
+apply_fn apply_device, apply_global, apply_fw_cfg, apply_option_rom;
+
+/* networks.c */
+take_fn take_netdev, take_nic, take_net;
+apply_fn apply_netdev, apply_nic, apply_net, apply_object;
 
 /* --- help for them --- */
 

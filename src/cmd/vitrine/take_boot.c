@@ -41,13 +41,6 @@ bool take_append(struct options *o, const char *value, struct error *err)
     return true;
 }
 
-bool take_dtb(struct options *o, const char *value, struct error *err)
-{
-    (void)err;
-    o->machine.dtb = value;
-    return true;
-}
-
 bool take_folder(struct options *o, const char *value, struct error *err)
 {
     if (is_help(value)) {

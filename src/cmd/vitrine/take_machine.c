@@ -31,7 +31,6 @@ enum machine_effect {
     EFFECT_KERNEL,
     EFFECT_INITRD,
     EFFECT_APPEND,
-    EFFECT_DTB,
     EFFECT_FIRMWARE,
     EFFECT_EXECUTOR,
 };
@@ -49,7 +48,7 @@ static const struct {
     {"kernel", EFFECT_KERNEL},
     {"initrd", EFFECT_INITRD},
     {"append", EFFECT_APPEND},
-    {"dtb", EFFECT_DTB},
+
     {"firmware", EFFECT_FIRMWARE},
     {"smm", EFFECT_NONE},
     {"vmport", EFFECT_NONE},
@@ -119,7 +118,6 @@ static bool machine_word(void *opaque, const char *key, const char *value, struc
         case EFFECT_KERNEL: m->kernel = mem_string(value); return true;
         case EFFECT_INITRD: m->initrd = mem_string(value); return true;
         case EFFECT_APPEND: m->append = mem_string(value); return true;
-        case EFFECT_DTB: m->dtb = mem_string(value); return true;
         case EFFECT_FIRMWARE: m->firmware = mem_string(value); return true;
         case EFFECT_EXECUTOR: return set_executor(o, value, err);
         }

@@ -366,7 +366,7 @@ static const uint8_t immediate_sizes[][3] = {
 static inline bool read_immediate(struct decoder *d)
 {
     const uint32_t extended = 1 << X86_IMM_SIGNED | 1 << X86_IMM_Z | 1 << X86_IMM_V |
-                              1 << X86_IMM_REL8 | 1 << X86_IMM_REL | 1 << X86_IMM_OFFSET;
+                              1 << X86_IMM_REL8 | 1 << X86_IMM_REL;
     struct native_insn *n = d->native;
     unsigned kind = d->row->immediate, size;
 

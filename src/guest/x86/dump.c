@@ -93,7 +93,7 @@ static void print_segment(const struct x86_cpu *cpu, unsigned number, struct str
     const struct x86_segment *segment = &cpu->system.segment[number];
 
     strbuf_printf(text, "%s=%04x %0*" PRIx64 " %08x %08x", names[number], segment->selector,
-                  x86_long(cpu) ? 16 : 8, segment->base, segment->limit, segment->attributes);
+                  x86_code64(cpu) ? 16 : 8, segment->base, segment->limit, segment->attributes);
     if (x86_protected(cpu) && segment->attributes & X86_SEG_PRESENT) {
         print_kind(cpu, segment->attributes, text);
     }

@@ -148,7 +148,12 @@ static bool trap_pending(const struct x86_cpu *cpu)
 
 bool x86_event_pending(const struct x86_cpu *cpu)
 {
-    return heard(cpu) || trap_pending(cpu) || cpu->system.activity != X86_RUNNING;
+    return x86_event_wakes(cpu) || cpu->system.activity != X86_RUNNING;
+}
+
+bool x86_event_wakes(const struct x86_cpu *cpu)
+{
+    return heard(cpu) || trap_pending(cpu);
 }
 
 static bool take_interrupt(struct x86_cpu *cpu)

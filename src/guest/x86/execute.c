@@ -55,6 +55,7 @@ static x86_helper_fn *const one_byte[256] = {
     [0xf4] = x86_sys_hlt,
     [0xfa] = x86_sys_cli,
     [0xfb] = x86_sys_sti,
+    [0xfc ... 0xfd] = x86_sys_direction,
     [0xff] = x86_sys_push, /* and others: find() */
 };
 

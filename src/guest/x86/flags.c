@@ -54,6 +54,18 @@ bool x86_sys_sti(struct x86_cpu *cpu, const struct x86_insn *insn, struct x86_fa
     return x86_done(cpu, insn);
 }
 
+/* CLD, STD. */
+bool x86_sys_direction(struct x86_cpu *cpu, const struct x86_insn *insn, struct x86_fault *fault)
+{
+    (void)fault;
+    if (insn->native.opcode & 1) {
+        cpu->state.flags |= NATIVE_DF;
+    } else {
+        cpu->state.flags &= ~(uint64_t)NATIVE_DF;
+    }
+    return x86_done(cpu, insn);
+}
+
 /* CLAC is 0F 01 CA, STAC CB. */
 bool x86_sys_ac(struct x86_cpu *cpu, const struct x86_insn *insn, struct x86_fault *fault)
 {

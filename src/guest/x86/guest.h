@@ -13,6 +13,10 @@ extern const struct ir_guest x86_guest;
 /* The same for system mode. */
 extern const struct ir_guest x86_system_guest;
 
+/* In ir_block.mode and ir_context.mode, beside the bits of the mode word: DF is set. Code does not
+ * depend on A20, whose bit this is in the mode word. */
+enum { X86_CODE_DOWN = 1 << 24 };
+
 /* translate_system.c */
 enum ir_translated x86_translate_system(const void *config, struct ir_block *block,
                                         const uint8_t *bytes, size_t size, unsigned limit);

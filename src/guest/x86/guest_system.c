@@ -41,7 +41,8 @@ static void connect(const void *config, void *state, const void *bus, const stru
 static void context(const void *state, struct ir_context *context)
 {
     const struct x86_cpu *cpu = state;
-    uint32_t mode = cpu->system.mode & code_bits;
+    uint32_t mode =
+        (cpu->system.mode & code_bits) | (cpu->state.flags & NATIVE_DF ? X86_CODE_DOWN : 0);
     bool wide = (mode & X86_MODE_CODE) == X86_MODE_64;
 
     /* In 64-bit code FS and GS have bases anyway. */
@@ -50,6 +51,12 @@ static void context(const void *state, struct ir_context *context)
     context->view = (uint8_t)x86_view(cpu, X86_ACCESS_READ);
     context->code = (uint8_t)(2u << (mode & X86_MODE_CODE));
     context->single = mode & single_bits;
+}
+
+/* The numbers of enum disas_mode are those of enum x86_mode. */
+static int disas_mode(const struct ir_context *context)
+{
+    return context->mode & X86_MODE_CODE;
 }
 
 static void soft(const void *state, const struct ir_context *context, struct ir_block *block)
@@ -313,9 +320,15 @@ static void stepped(void *state)
     x86_instruction_done(cpu, cpu->system_flags & X86_FLAG_TF);
 }
 
-static bool pending(const void *state)
+/* Translated code sets the shadow of STI without a word to the mode. */
+static bool pending(void *state)
 {
-    return x86_event_pending(state);
+    struct x86_cpu *cpu = state;
+
+    if (cpu->system.shadow && !(cpu->system.mode & X86_MODE_SHADOW)) {
+        x86_update_mode(cpu);
+    }
+    return x86_event_pending(cpu);
 }
 
 static enum ir_event take_event(void *state)
@@ -329,15 +342,13 @@ static enum ir_event take_event(void *state)
 
 static void print_state(const void *state, bool fpu, struct strbuf *text)
 {
-    x86_print_system(state, text);
-    if (fpu) {
-        x86_print_state(state, text, X86_PRINT_FPU);
-    }
+    x86_print_state(state, text, fpu ? X86_PRINT_FPU : 0);
 }
 
 static const struct ir_system x86_system_functions = {
     .connect = connect,
     .context = context,
+    .disas = disas_mode,
     .soft = soft,
     .walk = walk,
     .look = look,

@@ -191,7 +191,7 @@ x86_helper_fn x86_sys_mov_from_cr, x86_sys_mov_to_cr, x86_sys_mov_from_dr, x86_s
     x86_sys_clts, x86_sys_invpcid, x86_sys_wbinvd;
 x86_helper_fn x86_sys_rdmsr, x86_sys_wrmsr, x86_sys_rdtsc, x86_sys_rdpmc, x86_sys_rdpid,
     x86_sys_xgetbv, x86_sys_xsetbv, x86_sys_pkru;
-x86_helper_fn x86_sys_cli, x86_sys_sti, x86_sys_pushf, x86_sys_popf, x86_sys_ac;
+x86_helper_fn x86_sys_direction, x86_sys_cli, x86_sys_sti, x86_sys_pushf, x86_sys_popf, x86_sys_ac;
 x86_helper_fn x86_sys_hlt, x86_sys_monitor, x86_sys_mwait;
 x86_helper_fn x86_sys_in, x86_sys_out, x86_sys_ins, x86_sys_outs;
 x86_helper_fn x86_sys_enter, x86_sys_leave, x86_sys_pusha, x86_sys_popa;

@@ -321,6 +321,8 @@ enum x86_taken x86_take_event(struct x86_cpu *cpu);
 
 /* Whether x86_take_event() would do something. Any time on the vCPU's thread. */
 bool x86_event_pending(const struct x86_cpu *cpu);
+/* Whether it would do more than wait: for a CPU that waits. */
+bool x86_event_wakes(const struct x86_cpu *cpu);
 
 /* Whether the line that MONITOR named is another than then. */
 bool x86_monitor_changed(struct x86_cpu *cpu);

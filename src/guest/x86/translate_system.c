@@ -16,6 +16,8 @@
 #include "guest/x86/x86.h"
 #include "ir/block.h"
 
+#include <stddef.h>
+
 enum {
     OPCODE_PUSH = 0x50,
     OPCODE_POP = 0x58,
@@ -187,6 +189,19 @@ static bool touches_memory(const struct native_insn *n)
     return n->mem_access || n->mem_implicit;
 }
 
+enum { STRINGS = NATIVE_STRING_SI | NATIVE_STRING_DI_R | NATIVE_STRING_DI_W };
+
+/* String instructions that the host does: going up, with pointers as wide as the code's and
+ * segments without a base. */
+static bool is_plain_string(const struct ir_block *block, const struct native_insn *n)
+{
+    unsigned used = 1u << NATIVE_ES | 1u << n->segment;
+
+    return (n->opcode & 0xfc) != 0x6c && code_mode(block) != X86_MODE_16 &&
+           !(block->mode & X86_CODE_DOWN) && !(n->prefix & NATIVE_67) &&
+           !(block->soft.based & used) && !block->soft.bounced;
+}
+
 /* Whether translated code does it. */
 static bool is_native(const struct ir_block *block, const struct x86_insn *insn)
 {
@@ -195,6 +210,12 @@ static bool is_native(const struct ir_block *block, const struct x86_insn *insn)
     if (block->soft.no_tlb && touches_memory(n) && !block->soft.bounced)
         return false;
     if (is_plain_stack(n))
+        return true;
+    if (block->each_access && (n->mem_implicit & STRINGS || is_bit_string(n)))
+        return false; /* C tells of them */
+    if (n->mem_implicit & STRINGS)
+        return is_plain_string(block, n);
+    if (is_bit_string(n))
         return true;
     return x86_plain_memory(n) && !x86_executes(insn);
 }
@@ -219,8 +240,92 @@ static void as_long(const struct ir_block *block, struct x86_insn *insn)
         n->opcode = 0x80;
 }
 
+/* --- flags that the host does not hold */
+
+static const uint64_t system_flags_at = offsetof(struct x86_cpu, system_flags);
+
+static void append(struct ir_block *block, enum ir_opcode what, uint64_t at, unsigned reg,
+                   bool cond, unsigned size)
+{
+    struct ir_op *op = ir_append(block, what);
+
+    op->imm = at;
+    op->reg = reg;
+    op->cond = cond;
+    op->size = (uint8_t)size;
+}
+
+/* Without checks: IOPL does not matter, virtual-8086 mode does not either. */
+static bool flags_are_free(const struct ir_block *block)
+{
+    return !(block->mode & (X86_MODE_CPL | X86_MODE_V86 | X86_CODE_DOWN)) && !block->soft.stepped &&
+           !block->soft.no_tlb;
+}
+
+static void lower_pushf(struct ir_block *block, const struct x86_insn *insn)
+{
+    if (block->mode & X86_MODE_V86 || block->soft.stepped || block->soft.no_tlb ||
+        block->each_access || insn->native.opsize == 2)
+        leave(block);
+    else
+        append(block, IR_PUSH_FLAGS, system_flags_at, 0, false, insn->native.opsize);
+}
+
+static void look_for_events(struct ir_block *block)
+{
+    append(block, IR_LEAVE_IF, offsetof(struct x86_cpu, system.requests), 0, false, 4);
+}
+
+static void lower_popf(struct ir_block *block, const struct x86_insn *insn)
+{
+    if (!flags_are_free(block) || block->each_access || insn->native.opsize == 2) {
+        leave(block);
+        return;
+    }
+    append(block, IR_POP_FLAGS, system_flags_at, X86_FLAG_IF, false, insn->native.opsize);
+    look_for_events(block);
+}
+
+/* STI: what follows is executed before an interrupt is taken. */
+static void begin_shadow(struct ir_block *block)
+{
+    append(block, IR_CHANGE_BIT, system_flags_at, X86_FLAG_IF, true, 8);
+    append(block, IR_STORE_BYTE, offsetof(struct x86_cpu, system.shadow), X86_SHADOW_STI, false, 1);
+}
+
+static void end_shadow(struct ir_block *block)
+{
+    append(block, IR_STORE_BYTE, offsetof(struct x86_cpu, system.shadow), 0, false, 1);
+    look_for_events(block);
+}
+
+enum { OPCODE_CLI = 0xfa, OPCODE_STI = 0xfb, OPCODE_CLD = 0xfc, OPCODE_STD = 0xfd };
+
+static bool is_opcode(const struct x86_insn *insn, unsigned opcode)
+{
+    return insn->native.map == NATIVE_MAP_ONE && !insn->native.vex && insn->native.opcode == opcode;
+}
+
+/* MOV from a segment register to a general one. */
+static bool lower_mov_segment(struct ir_block *block, const struct x86_insn *insn)
+{
+    const struct native_insn *n = &insn->native;
+
+    if (!is_opcode(insn, 0x8c) || n->modrm != NATIVE_MODRM_REG || (n->reg & 7) > NATIVE_GS)
+        return false;
+    append(block, IR_GET_WORD, offsetof(struct x86_cpu, segment) + 2u * (n->reg & 7), n->rm, false,
+           n->opsize ? n->opsize : 4);
+    return true;
+}
+
 static void lower_native(struct ir_block *block, struct x86_insn *insn)
 {
+    if (is_opcode(insn, OPCODE_CLD) && !(block->mode & X86_CODE_DOWN))
+        return; /* DF is clear */
+    if (is_opcode(insn, OPCODE_CLD) || is_opcode(insn, OPCODE_STD)) {
+        leave(block);
+        return;
+    }
     if (!is_native(block, insn) || (block->each_access && x86_accesses_apart(insn))) {
         leave(block);
         return;
@@ -231,18 +336,20 @@ static void lower_native(struct ir_block *block, struct x86_insn *insn)
         ir_append_exit(block, IR_EXIT_ACCESSED, 0);
 }
 
-static void lower(struct ir_block *block, struct x86_insn *insn)
+/* `ahead`: the instruction behind it, which is on the page and in the block too; NULL: there is no
+ * such. Returns whether the next one is in the shadow of this one. */
+static bool lower(struct ir_block *block, struct x86_insn *insn, const struct x86_insn *ahead)
 {
     unsigned vector;
     bool branches_in_c = block->soft.no_tlb && touches_memory(&insn->native);
 
     if (!x86_unit_allowed(block->mode, insn, &vector)) {
         leave(block);
-        return;
+        return false;
     }
     if (branches_in_c && insn->lowering != X86_LOWER_NATIVE) {
         leave(block);
-        return;
+        return false;
     }
     switch (insn->lowering) {
     case X86_LOWER_NATIVE: lower_native(block, insn); break;
@@ -253,20 +360,55 @@ static void lower(struct ir_block *block, struct x86_insn *insn)
     case X86_LOWER_JMP_R: lower_indirect(block, insn, false); break;
     case X86_LOWER_CALL_R: lower_indirect(block, insn, true); break;
     case X86_LOWER_RET: lower_ret(block, insn); break;
+    case X86_LOWER_PUSHF: lower_pushf(block, insn); break;
+    case X86_LOWER_POPF: lower_popf(block, insn); break;
+    case X86_LOWER_MOV_SEG:
+        if (!lower_mov_segment(block, insn))
+            leave(block);
+        break;
+    case X86_LOWER_PRIVILEGED:
+        if (is_opcode(insn, OPCODE_CLI) && flags_are_free(block)) {
+            append(block, IR_CHANGE_BIT, system_flags_at, X86_FLAG_IF, false, 8);
+        } else if (is_opcode(insn, OPCODE_STI) && flags_are_free(block) && ahead &&
+                   ahead->lowering == X86_LOWER_NATIVE && is_native(block, ahead)) {
+            begin_shadow(block);
+            return true;
+        } else {
+            leave(block);
+        }
+        break;
     default: leave(block); break;
     }
+    return false;
+}
+
+/* The instruction behind one, if it lies on the page and its bytes are known. */
+static const struct x86_insn *look_ahead(const struct ir_block *block,
+                                         const struct x86_model *model, const uint8_t *bytes,
+                                         size_t size, const struct x86_insn *insn,
+                                         struct x86_insn *ahead)
+{
+    unsigned at = block->bytes; /* `insn` is counted */
+
+    if (!is_opcode(insn, OPCODE_STI) || at >= size || at >= block->page_room ||
+        x86_decode(code_mode(block), &model->features, bytes + at, size - at, behind(block, insn),
+                   ahead) != X86_DECODE_OK ||
+        at + ahead->length > block->page_room)
+        return NULL;
+    return ahead;
 }
 
 enum ir_translated x86_translate_system(const void *config, struct ir_block *block,
                                         const uint8_t *bytes, size_t size, unsigned limit)
 {
     const struct x86_model *model = config;
-    struct x86_insn insn;
+    struct x86_insn insn, ahead;
+    bool shadowed = false;
 
     while (!block->ended) {
         uint64_t pc = block->pc + block->bytes;
         enum x86_decode result = X86_DECODE_SHORT;
-        bool crosses, room;
+        bool crosses, room, shadows = false;
 
         if (code_mode(block) != X86_MODE_64)
             pc = (uint32_t)pc;
@@ -288,9 +430,15 @@ enum ir_translated x86_translate_system(const void *config, struct ir_block *blo
             break;
         }
         if (result == X86_DECODE_OK)
-            lower(block, &insn);
+            shadows = lower(block, &insn,
+                            block->insn_count < limit
+                                ? look_ahead(block, model, bytes, size, &insn, &ahead)
+                                : NULL);
         else
             leave(block);
+        if (shadowed && !block->ended)
+            end_shadow(block);
+        shadowed = shadows;
         if (block->ended)
             break;
         if (block->soft.stepped)

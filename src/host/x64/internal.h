@@ -163,23 +163,12 @@ void x64_run_leave(struct x64_emit *e);
 /* Registers that the run has borrowed for the whole block. */
 uint16_t x64_run_saved(const struct x64_emit *e);
 
-/* --- soft_stream.c, soft.c: records in system mode --- */
+/* --- soft_stream.c: records in system mode --- */
 
 /* Emits the generic operations [first, last) of a block; or as many as there are from `first` on,
  * and returns how many. */
 void x64_soft_region(struct x64_emit *e, unsigned first, unsigned last);
 unsigned x64_soft_regions(struct x64_emit *e, unsigned first);
-
-/* The guest's register in a host register: its home, or loaded into `temp`. */
-unsigned x64_soft_value(struct ir_code *code, unsigned reg, unsigned temp);
-/* R9: the linear address of an access. R10 changes. */
-void x64_soft_address(struct x64_emit *e, const struct native_insn *n, enum ir_access access);
-/* R9: the host's address of the operand, with all checks of the instruction itself. RCX and R10
- * change. */
-void x64_soft_operand(struct x64_emit *e, const struct native_insn *n);
-/* R9, a linear address that the TLB knows (its access has just been made), becomes the host's. R10
- * changes. */
-void x64_soft_known(struct x64_emit *e);
 
 /* The arithmetic flags to a word of the state block and back, by way of RAX. scratch.c. */
 void x64_flags_out(struct x64_emit *e);

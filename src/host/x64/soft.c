@@ -32,14 +32,9 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "host/x64/internal.h"
+#include "host/x64/soft.h"
 
-enum { PAGE_SHIFT = 12, NO_HOME = 0xff, LONG = 8 };
-
-/* Scratch registers. */
-enum { RCX = X64_RCX, GUEST_RCX = 8, R9 = 9, R10 = 10, R11 = 11 };
-
-static unsigned home(unsigned reg)
+unsigned x64_soft_home(unsigned reg)
 {
     if (reg == X64_RCX)
         return GUEST_RCX;
@@ -48,7 +43,7 @@ static unsigned home(unsigned reg)
 
 /* --- pieces of code --- */
 
-static void shift_page(struct ir_code *code, unsigned to, unsigned from)
+void x64_soft_shift_page(struct ir_code *code, unsigned to, unsigned from)
 {
     x64_encode(code, &(struct native_insn){.opcode = 0xf7,
                                            .map = NATIVE_MAP_0F38,
@@ -63,7 +58,7 @@ static void shift_page(struct ir_code *code, unsigned to, unsigned from)
 }
 
 /* MOVZX of 16 bits. */
-static void low_word(struct ir_code *code, unsigned to, unsigned from)
+void x64_soft_low_word(struct ir_code *code, unsigned to, unsigned from)
 {
     x64_encode(code, &(struct native_insn){.opcode = 0xb7,
                                            .map = NATIVE_MAP_0F,
@@ -74,7 +69,7 @@ static void low_word(struct ir_code *code, unsigned to, unsigned from)
 }
 
 /* MOV with an operand size of 2, 4 or 8 bytes between registers. */
-static void move_sized(struct ir_code *code, unsigned to, unsigned from, unsigned size)
+void x64_soft_move_sized(struct ir_code *code, unsigned to, unsigned from, unsigned size)
 {
     x64_encode(code, &(struct native_insn){.opcode = 0x89,
                                            .prefix = size == 2 ? NATIVE_66 : 0,
@@ -86,8 +81,8 @@ static void move_sized(struct ir_code *code, unsigned to, unsigned from, unsigne
 }
 
 /* LEA of a 32 or 64-bit sum. */
-static void sum(struct ir_code *code, unsigned to, unsigned base, unsigned index, int32_t disp,
-                bool wide)
+void x64_soft_sum(struct ir_code *code, unsigned to, unsigned base, unsigned index, int32_t disp,
+                  bool wide)
 {
     x64_encode(code, &(struct native_insn){.opcode = 0x8d,
                                            .w = wide,
@@ -100,7 +95,7 @@ static void sum(struct ir_code *code, unsigned to, unsigned base, unsigned index
                                            .segment = NATIVE_DS});
 }
 
-static void invert(struct ir_code *code, unsigned reg)
+void x64_soft_invert(struct ir_code *code, unsigned reg)
 {
     x64_encode(code, &(struct native_insn){.opcode = 0xf7,
                                            .w = true,
@@ -111,7 +106,7 @@ static void invert(struct ir_code *code, unsigned reg)
 }
 
 /* MOV reg, GS:[table + index*8]. */
-static void load_table(struct ir_code *code, unsigned reg, uint32_t table, unsigned index)
+void x64_soft_load_table(struct ir_code *code, unsigned reg, uint32_t table, unsigned index)
 {
     x64_encode(code, &(struct native_insn){.opcode = 0x8b,
                                            .w = true,
@@ -125,7 +120,7 @@ static void load_table(struct ir_code *code, unsigned reg, uint32_t table, unsig
 }
 
 /* MOV of `size` bytes (zero-extended where it loads) between a register and [R9+R10]. */
-static void host_access(struct ir_code *code, unsigned reg, unsigned size, bool write)
+void x64_soft_host_access(struct ir_code *code, unsigned reg, unsigned size, bool write)
 {
     bool zero = !write && size < 4;
 
@@ -145,15 +140,15 @@ static void host_access(struct ir_code *code, unsigned reg, unsigned size, bool 
                      });
 }
 
-static void set_shift_count(struct ir_code *code)
+void x64_soft_set_shift_count(struct ir_code *code)
 {
     x64_move_imm(code, R11, PAGE_SHIFT);
 }
 
 /* The guest's register in a host register: its home, or loaded into `temp`. */
-static unsigned value_of(struct ir_code *code, unsigned reg, unsigned temp)
+unsigned x64_soft_value_of(struct ir_code *code, unsigned reg, unsigned temp)
 {
-    unsigned at = home(reg);
+    unsigned at = x64_soft_home(reg);
 
     if (at != NO_HOME)
         return at;
@@ -162,10 +157,10 @@ static unsigned value_of(struct ir_code *code, unsigned reg, unsigned temp)
 }
 
 /* Goes on at `hit`, right behind, where RCX is 0; else to what the site's stub does. */
-static void or_leave(struct x64_emit *e, unsigned cause, uint64_t target)
+void x64_soft_or_leave(struct x64_emit *e, unsigned cause, uint64_t target)
 {
     static const uint8_t jrcxz[] = {0xe3, 0x05, 0xe9};
-    unsigned site = x64_site(e, cause, target | (e->marked ? IR_SITE_DROPS : 0));
+    unsigned site = x64_site(e, cause, target | (e->marked ? (uint64_t)IR_SITE_DROPS : 0));
 
     x64_bytes(e->code, jrcxz, sizeof(jrcxz));
     e->code->site[site].patch = (uint32_t)e->code->size;
@@ -179,7 +174,7 @@ static bool is_long(const struct x64_emit *e)
     return e->block->soft.code == LONG;
 }
 
-static unsigned address_size(const struct x64_emit *e, const struct native_insn *n)
+unsigned x64_soft_address_size(const struct x64_emit *e, const struct native_insn *n)
 {
     unsigned usual = e->block->soft.code;
 
@@ -189,9 +184,9 @@ static unsigned address_size(const struct x64_emit *e, const struct native_insn 
 }
 
 /* The offset of the operand of modrm, zero-extended, into R9. */
-static void offset(struct x64_emit *e, const struct native_insn *n)
+void x64_soft_offset(struct x64_emit *e, const struct native_insn *n)
 {
-    unsigned size = address_size(e, n);
+    unsigned size = x64_soft_address_size(e, n);
     struct native_insn lea = {.opcode = 0x8d,
                               .w = size == LONG,
                               .modrm = NATIVE_MODRM_MEM,
@@ -207,17 +202,17 @@ static void offset(struct x64_emit *e, const struct native_insn *n)
         return;
     }
     if (n->base != NATIVE_NONE)
-        lea.base = (uint8_t)value_of(e->code, n->base, R9);
+        lea.base = (uint8_t)x64_soft_value_of(e->code, n->base, R9);
     if (n->index != NATIVE_NONE)
-        lea.index = (uint8_t)value_of(e->code, n->index, R10);
+        lea.index = (uint8_t)x64_soft_value_of(e->code, n->index, R10);
     if (lea.scale == 0)
         lea.scale = 1;
     if (lea.index == NATIVE_NONE && lea.disp == 0 && lea.base != NATIVE_NONE && size != 2)
-        move_sized(e->code, R9, lea.base, size);
+        x64_soft_move_sized(e->code, R9, lea.base, size);
     else
         x64_encode(e->code, &lea);
     if (size == 2)
-        low_word(e->code, R9, R9);
+        x64_soft_low_word(e->code, R9, R9);
 }
 
 /* R9 is an offset in a segment whose limits are to be asked. */
@@ -229,16 +224,16 @@ static void check_limit(struct x64_emit *e, unsigned segment, unsigned size, boo
         write ? offsetof(struct ir_segment, write_limit) : offsetof(struct ir_segment, read_limit);
 
     x64_lea(e->code, RCX, R9, (int32_t)size - 1);
-    invert(e->code, RCX);
+    x64_soft_invert(e->code, RCX);
     x64_load_state(e->code, R10,
                    X64_STATE(segment) + (uint32_t)(segment * sizeof(struct ir_segment) + field));
-    sum(e->code, RCX, RCX, R10, 1, true);
+    x64_soft_sum(e->code, RCX, RCX, R10, 1, true);
     x64_bytes(e->code, high_half, sizeof(high_half));
-    or_leave(e, IR_EXIT_ACCESS, 0);
+    x64_soft_or_leave(e, IR_EXIT_ACCESS, 0);
 }
 
 /* The offset in R9 becomes a linear address. */
-static void add_segment(struct x64_emit *e, unsigned segment, unsigned size, bool write)
+void x64_soft_add_segment(struct x64_emit *e, unsigned segment, unsigned size, bool write)
 {
     if (!(e->block->soft.based >> segment & 1))
         return;
@@ -246,38 +241,39 @@ static void add_segment(struct x64_emit *e, unsigned segment, unsigned size, boo
         check_limit(e, segment, size, write);
     x64_load_state(e->code, R10,
                    X64_STATE(segment) + (uint32_t)(segment * sizeof(struct ir_segment)));
-    sum(e->code, R9, R9, R10, 0, is_long(e));
+    x64_soft_sum(e->code, R9, R9, R10, 0, is_long(e));
 }
 
-/* Behind it the host address is R9 + R10. */
-static void look_up(struct x64_emit *e, unsigned size, bool write)
+void x64_soft_look_up_to(struct x64_emit *e, unsigned last, unsigned size, bool write)
 {
     const struct ir_soft *soft = &e->block->soft;
     struct ir_code *code = e->code;
 
-    shift_page(code, RCX, R9);
-    low_word(code, RCX, RCX);
-    load_table(code, RCX, write ? soft->write : soft->read, RCX);
-    if (size > 1) {
-        x64_lea(code, R10, R9, (int32_t)size - 1);
-        shift_page(code, R10, R10);
-    } else {
-        shift_page(code, R10, R9);
-    }
-    sum(code, RCX, RCX, R10, 1, true);
-    low_word(code, R10, R10);
-    load_table(code, R10, soft->addend, R10);
-    or_leave(e, IR_EXIT_MISS, size | (write ? IR_MISS_WRITE : 0));
+    x64_soft_shift_page(code, RCX, R9);
+    x64_soft_low_word(code, RCX, RCX);
+    x64_soft_load_table(code, RCX, write ? soft->write : soft->read, RCX);
+    x64_soft_shift_page(code, R10, last);
+    x64_soft_sum(code, RCX, RCX, R10, 1, true);
+    x64_soft_low_word(code, R10, R10);
+    x64_soft_load_table(code, R10, soft->addend, R10);
+    x64_soft_or_leave(e, IR_EXIT_MISS, size << 1 | write);
+}
+
+void x64_soft_look_up(struct x64_emit *e, unsigned size, bool write)
+{
+    if (size > 1)
+        x64_lea(e->code, R10, R9, (int32_t)size - 1);
+    x64_soft_look_up_to(e, size > 1 ? R10 : R9, size, write);
 }
 
 /* The operand of modrm: host address R9 + R10. */
-static void operand(struct x64_emit *e, const struct native_insn *n)
+void x64_soft_operand(struct x64_emit *e, const struct native_insn *n)
 {
     bool write = n->mem_access & NATIVE_WRITE;
 
-    offset(e, n);
-    add_segment(e, n->segment, n->mem_size, write);
-    look_up(e, n->mem_size, write);
+    x64_soft_offset(e, n);
+    x64_soft_add_segment(e, n->segment, n->mem_size, write);
+    x64_soft_look_up(e, n->mem_size, write);
 }
 
 /* --- instructions --- */
@@ -337,7 +333,7 @@ static uint8_t shape_field(struct shaping *s, unsigned reg)
 {
     if (reg == X64_RCX)
         return s->rcx ? X64_RCX : GUEST_RCX;
-    if (home(reg) != NO_HOME)
+    if (x64_soft_home(reg) != NO_HOME)
         return (uint8_t)reg;
     for (unsigned i = 0; i < s->temps; i++)
         if (s->reg[i] == reg)
@@ -364,8 +360,8 @@ static void shape_registers(struct shaping *s)
 
 static bool names_memory_register(const struct native_insn *n)
 {
-    return (n->attributes & NATIVE_REG_GPR && home(n->reg) == NO_HOME) ||
-           (n->attributes & NATIVE_V_GPR && home(n->vvvv) == NO_HOME);
+    return (n->attributes & NATIVE_REG_GPR && x64_soft_home(n->reg) == NO_HOME) ||
+           (n->attributes & NATIVE_V_GPR && x64_soft_home(n->vvvv) == NO_HOME);
 }
 
 /* A high byte register and memory: an address without REX. The one of CH goes through RDI, whose
@@ -378,7 +374,7 @@ static void high_with_memory(struct x64_emit *e, const struct native_insn *n)
 
     if (ch)
         x64_store_state(e->code, X64_STATE(temp), X64_RDI);
-    sum(e->code, base, R9, R10, 0, true);
+    x64_soft_sum(e->code, base, R9, R10, 0, true);
     if (ch)
         x64_move(e->code, RCX, GUEST_RCX);
     copy.base = (uint8_t)base;
@@ -414,7 +410,7 @@ static void shaped(struct x64_emit *e, const struct native_insn *native, bool me
     }
     s.free = 1u << R11 | (s.rcx ? 0 : 1u << RCX) | (memory ? 0 : 1u << R9 | 1u << R10);
     if (memory && names_memory_register(n)) {
-        sum(code, R9, R9, R10, 0, true);
+        x64_soft_sum(code, R9, R9, R10, 0, true);
         n->index = NATIVE_NONE;
         s.free |= 1u << R10;
     }
@@ -431,14 +427,14 @@ static void shaped(struct x64_emit *e, const struct native_insn *native, bool me
         if (native->gpr_written >> s.reg[i] & 1)
             x64_store_state(code, X64_REG(s.reg[i]), s.temp[i]);
         if (s.temp[i] == R11)
-            set_shift_count(code);
+            x64_soft_set_shift_count(code);
     }
 }
 
 /* --- the stack --- */
 
 /* RSP plus `change`, as an offset in the stack segment, into R9. */
-static void stack_offset(struct x64_emit *e, int32_t change)
+void x64_soft_stack_offset(struct x64_emit *e, int32_t change)
 {
     unsigned width = e->block->soft.stack;
 
@@ -451,16 +447,16 @@ static void stack_offset(struct x64_emit *e, int32_t change)
                                               .disp = change,
                                               .segment = NATIVE_DS});
     if (width == 2)
-        low_word(e->code, R9, R9);
+        x64_soft_low_word(e->code, R9, R9);
 }
 
-static void stack_move(struct x64_emit *e, int32_t change)
+void x64_soft_stack_move(struct x64_emit *e, int32_t change)
 {
     unsigned width = e->block->soft.stack;
 
-    sum(e->code, width == 2 ? RCX : X64_RSP, X64_RSP, NATIVE_NONE, change, width == LONG);
+    x64_soft_sum(e->code, width == 2 ? RCX : X64_RSP, X64_RSP, NATIVE_NONE, change, width == LONG);
     if (width == 2)
-        move_sized(e->code, X64_RSP, RCX, 2);
+        x64_soft_move_sized(e->code, X64_RSP, RCX, 2);
 }
 
 static void push_immediate(struct x64_emit *e, const struct native_insn *n)
@@ -478,7 +474,7 @@ static void push_immediate(struct x64_emit *e, const struct native_insn *n)
 
     if (n->mem_size == LONG && (int64_t)n->imm != (int32_t)n->imm) {
         x64_move_imm(e->code, RCX, n->imm);
-        host_access(e->code, RCX, LONG, true);
+        x64_soft_host_access(e->code, RCX, LONG, true);
     } else {
         x64_encode(e->code, &store);
     }
@@ -486,14 +482,14 @@ static void push_immediate(struct x64_emit *e, const struct native_insn *n)
 
 static void emit_push(struct x64_emit *e, const struct native_insn *n)
 {
-    stack_offset(e, -(int32_t)n->mem_size);
-    add_segment(e, NATIVE_SS, n->mem_size, true);
-    look_up(e, n->mem_size, true);
+    x64_soft_stack_offset(e, -(int32_t)n->mem_size);
+    x64_soft_add_segment(e, NATIVE_SS, n->mem_size, true);
+    x64_soft_look_up(e, n->mem_size, true);
     if (n->attributes & NATIVE_OPCODE_REG || n->modrm == NATIVE_MODRM_REG)
-        host_access(e->code, value_of(e->code, n->rm, RCX), n->mem_size, true);
+        x64_soft_host_access(e->code, x64_soft_value_of(e->code, n->rm, RCX), n->mem_size, true);
     else
         push_immediate(e, n);
-    stack_move(e, -(int32_t)n->mem_size);
+    x64_soft_stack_move(e, -(int32_t)n->mem_size);
 }
 
 /* `imm`: bytes to be released beside. */
@@ -501,18 +497,18 @@ static void emit_pop(struct x64_emit *e, const struct native_insn *n)
 {
     int32_t change = n->mem_size + (n->rm == NATIVE_TARGET ? (int32_t)(n->imm & 0xffff) : 0);
 
-    stack_offset(e, 0);
-    add_segment(e, NATIVE_SS, n->mem_size, false);
-    look_up(e, n->mem_size, false);
-    host_access(e->code, R9, n->mem_size, false); /* RCX may be needed for SP */
-    stack_move(e, change);
+    x64_soft_stack_offset(e, 0);
+    x64_soft_add_segment(e, NATIVE_SS, n->mem_size, false);
+    x64_soft_look_up(e, n->mem_size, false);
+    x64_soft_host_access(e->code, R9, n->mem_size, false); /* RCX may be needed for SP */
+    x64_soft_stack_move(e, change);
     if (n->rm == NATIVE_TARGET)
         x64_move(e->code, RCX, R9);
-    else if (home(n->rm) != NO_HOME)
-        move_sized(e->code, home(n->rm), R9, n->mem_size);
+    else if (x64_soft_home(n->rm) != NO_HOME)
+        x64_soft_move_sized(e->code, x64_soft_home(n->rm), R9, n->mem_size);
     else if (n->mem_size == 2) {
         x64_load_state(e->code, R10, X64_REG(n->rm));
-        move_sized(e->code, R10, R9, 2);
+        x64_soft_move_sized(e->code, R10, R9, 2);
         x64_store_state(e->code, X64_REG(n->rm), R10);
     } else {
         x64_store_state(e->code, X64_REG(n->rm), R9);
@@ -525,16 +521,17 @@ static void emit_leave(struct x64_emit *e, const struct native_insn *n)
     unsigned width = e->block->soft.stack;
 
     if (width == 2)
-        low_word(e->code, R9, X64_RBP);
+        x64_soft_low_word(e->code, R9, X64_RBP);
     else
-        move_sized(e->code, R9, X64_RBP, width);
-    add_segment(e, NATIVE_SS, n->mem_size, false);
-    look_up(e, n->mem_size, false);
-    host_access(e->code, R9, n->mem_size, false);
-    sum(e->code, width == 2 ? RCX : X64_RSP, X64_RBP, NATIVE_NONE, n->mem_size, width == LONG);
+        x64_soft_move_sized(e->code, R9, X64_RBP, width);
+    x64_soft_add_segment(e, NATIVE_SS, n->mem_size, false);
+    x64_soft_look_up(e, n->mem_size, false);
+    x64_soft_host_access(e->code, R9, n->mem_size, false);
+    x64_soft_sum(e->code, width == 2 ? RCX : X64_RSP, X64_RBP, NATIVE_NONE, n->mem_size,
+                 width == LONG);
     if (width == 2)
-        move_sized(e->code, X64_RSP, RCX, 2);
-    move_sized(e->code, X64_RBP, R9, n->mem_size);
+        x64_soft_move_sized(e->code, X64_RSP, RCX, 2);
+    x64_soft_move_sized(e->code, X64_RBP, R9, n->mem_size);
 }
 
 /* --- */
@@ -542,13 +539,13 @@ static void emit_leave(struct x64_emit *e, const struct native_insn *n)
 /* LEA: the offset, in the size of the operand. */
 static void emit_lea(struct x64_emit *e, const struct native_insn *n)
 {
-    offset(e, n);
-    if (home(n->reg) != NO_HOME) {
-        move_sized(e->code, home(n->reg), R9, n->opsize);
+    x64_soft_offset(e, n);
+    if (x64_soft_home(n->reg) != NO_HOME) {
+        x64_soft_move_sized(e->code, x64_soft_home(n->reg), R9, n->opsize);
         return;
     }
     x64_load_state(e->code, R10, X64_REG(n->reg));
-    move_sized(e->code, R10, R9, n->opsize);
+    x64_soft_move_sized(e->code, R10, R9, n->opsize);
     x64_store_state(e->code, X64_REG(n->reg), R10);
 }
 
@@ -560,7 +557,7 @@ static bool is_lea(const struct native_insn *n)
 /* MOV between the accumulator and an address in the instruction, with a memory operand. */
 static struct native_insn without_moffs(const struct x64_emit *e, const struct native_insn *n)
 {
-    unsigned size = address_size(e, n);
+    unsigned size = x64_soft_address_size(e, n);
     struct native_insn copy = *n;
 
     copy.opcode =
@@ -568,7 +565,7 @@ static struct native_insn without_moffs(const struct x64_emit *e, const struct n
     copy.modrm = NATIVE_MODRM_MEM;
     copy.reg = X64_RAX;
     copy.imm_size = 0;
-    copy.base = NATIVE_RIP; /* for offset(): an address that is known */
+    copy.base = NATIVE_RIP; /* for x64_soft_offset(): an address that is known */
     copy.address = size == LONG ? n->imm : size == 4 ? (uint32_t)n->imm : (uint16_t)n->imm;
     copy.mem_implicit = 0;
     copy.attributes |= NATIVE_REG_GPR;
@@ -587,6 +584,12 @@ static void emit_bounced(struct x64_emit *e, const struct native_insn *native)
     shaped(e, &n, true);
 }
 
+static bool is_bit_string(const struct native_insn *n)
+{
+    return n->map == NATIVE_MAP_0F && !n->vex &&
+           (n->opcode == 0xa3 || n->opcode == 0xab || n->opcode == 0xb3 || n->opcode == 0xbb);
+}
+
 static void emit_native(struct x64_emit *e, const struct native_insn *n)
 {
     if (e->block->soft.bounced) {
@@ -600,61 +603,21 @@ static void emit_native(struct x64_emit *e, const struct native_insn *n)
     } else if (n->mem_implicit & NATIVE_MOFFS) {
         struct native_insn copy = without_moffs(e, n);
 
-        operand(e, &copy);
+        x64_soft_operand(e, &copy);
         shaped(e, &copy, true);
+    } else if (n->mem_implicit & (NATIVE_STRING_SI | NATIVE_STRING_DI_R | NATIVE_STRING_DI_W)) {
+        x64_soft_string(e, n);
     } else if (n->modrm != NATIVE_MODRM_MEM) {
         shaped(e, n, false);
     } else if (is_lea(n)) {
         emit_lea(e, n);
+    } else if (is_bit_string(n)) {
+        x64_soft_bit_string(e, n);
     } else if (n->mem_access) {
-        operand(e, n);
+        x64_soft_operand(e, n);
         shaped(e, n, true);
     }
     /* else a hint: the address is not accessed */
-}
-
-/* --- for records (soft_stream.c) --- */
-
-unsigned x64_soft_value(struct ir_code *code, unsigned reg, unsigned temp)
-{
-    return value_of(code, reg, temp);
-}
-
-void x64_soft_address(struct x64_emit *e, const struct native_insn *n, enum ir_access access)
-{
-    struct native_insn copy = n->mem_implicit & NATIVE_MOFFS ? without_moffs(e, n) : *n;
-    unsigned width = e->block->soft.stack, segment = NATIVE_SS;
-
-    switch (access) {
-    case IR_ACCESS_PUSH: stack_offset(e, -(int32_t)n->mem_size); break;
-    case IR_ACCESS_POP: stack_offset(e, 0); break;
-    case IR_ACCESS_FRAME:
-        if (width == 2)
-            low_word(e->code, R9, X64_RBP);
-        else
-            move_sized(e->code, R9, X64_RBP, width);
-        break;
-    default: offset(e, &copy); segment = n->segment;
-    }
-    if (e->block->soft.based >> segment & 1) {
-        x64_load_state(e->code, R10,
-                       X64_STATE(segment) + (uint32_t)(segment * sizeof(struct ir_segment)));
-        sum(e->code, R9, R9, R10, 0, is_long(e));
-    }
-}
-
-void x64_soft_operand(struct x64_emit *e, const struct native_insn *n)
-{
-    operand(e, n);
-    sum(e->code, R9, R9, R10, 0, true);
-}
-
-void x64_soft_known(struct x64_emit *e)
-{
-    shift_page(e->code, R10, R9);
-    low_word(e->code, R10, R10);
-    load_table(e->code, R10, e->block->soft.addend, R10);
-    sum(e->code, R9, R9, R10, 0, true);
 }
 
 /* --- jumps --- */
@@ -675,7 +638,7 @@ static void jump_through(struct ir_code *code, uint32_t table)
 {
     static const uint8_t jump[] = {0x65, 0x42, 0xff, 0x24, 0xcd}; /* jmp gs:[r9*8+table] */
 
-    low_word(code, R9, RCX);
+    x64_soft_low_word(code, R9, RCX);
     x64_bytes(code, jump, sizeof(jump));
     x64_u32(code, table);
 }
@@ -744,18 +707,18 @@ static void emit_jump_if(struct x64_emit *e, const struct ir_op *op, unsigned fi
 static void emit_jump_loop(struct x64_emit *e, const struct ir_op *op, unsigned first)
 {
     const struct native_insn *n = &e->block->native[op->native];
-    unsigned size = address_size(e, n), kind = n->opcode & 3;
+    unsigned size = x64_soft_address_size(e, n), kind = n->opcode & 3;
     struct ir_code *code = e->code;
     size_t skip_flags = 0, over;
 
     if (kind != 3) {
-        sum(code, RCX, GUEST_RCX, NATIVE_NONE, -1, size == LONG);
-        move_sized(code, GUEST_RCX, RCX, size);
+        x64_soft_sum(code, RCX, GUEST_RCX, NATIVE_NONE, -1, size == LONG);
+        x64_soft_move_sized(code, GUEST_RCX, RCX, size);
     }
     if (size == 2)
-        low_word(code, RCX, GUEST_RCX);
+        x64_soft_low_word(code, RCX, GUEST_RCX);
     else
-        move_sized(code, RCX, GUEST_RCX, size);
+        x64_soft_move_sized(code, RCX, GUEST_RCX, size);
     if (kind < 2) { /* LOOPNE ends with ZF, LOOPE without */
         x64_byte(code, kind == 0 ? 0x74 : 0x75);
         skip_flags = code->size;
@@ -793,12 +756,12 @@ static void emit_target(struct x64_emit *e, const struct ir_op *op)
         return;
     }
     if (n->modrm == NATIVE_MODRM_MEM) {
-        operand(e, n);
-        host_access(e->code, RCX, n->mem_size, false);
+        x64_soft_operand(e, n);
+        x64_soft_host_access(e->code, RCX, n->mem_size, false);
     } else if (n->mem_size == 2) {
-        low_word(e->code, RCX, value_of(e->code, n->rm, RCX));
+        x64_soft_low_word(e->code, RCX, x64_soft_value_of(e->code, n->rm, RCX));
     } else {
-        move_sized(e->code, RCX, value_of(e->code, n->rm, RCX), n->mem_size);
+        x64_soft_move_sized(e->code, RCX, x64_soft_value_of(e->code, n->rm, RCX), n->mem_size);
     }
     if (op->cond)
         x64_store_state(e->code, X64_STATE(temp), RCX);
@@ -821,6 +784,12 @@ static unsigned emit_op(struct x64_emit *e, unsigned index)
 
     switch (op->op) {
     case IR_NATIVE: emit_native(e, &block->native[op->native]); break;
+    case IR_CHANGE_BIT: x64_soft_change_bits(e, op); break;
+    case IR_STORE_BYTE: x64_soft_store_byte(e, op); break;
+    case IR_GET_WORD: x64_soft_get_word(e, op); break;
+    case IR_PUSH_FLAGS: x64_soft_push_flags(e, op); break;
+    case IR_POP_FLAGS: x64_soft_pop_flags(e, op); break;
+    case IR_LEAVE_IF: x64_soft_leave_if(e, op); break;
     case IR_TARGET: emit_target(e, op); break;
     case IR_JUMP_TARGET: emit_jump_target(e, op); break;
     case IR_JUMP: emit_jump(e, op->imm, op->cond, block->falls_through); break;
@@ -941,8 +910,8 @@ static void soft_enter(struct ir_code *code)
     x64_gs_operand(code, 6, X64_STATE(flags));
     x64_byte(code, 0x9d); /* popfq */
     for (unsigned i = 0; i < sizeof(homes); i++)
-        x64_load_state(code, home(homes[i]), X64_REG(homes[i]));
-    set_shift_count(code);
+        x64_load_state(code, x64_soft_home(homes[i]), X64_REG(homes[i]));
+    x64_soft_set_shift_count(code);
     x64_load_state(code, X64_RSP, X64_REG(X64_RSP));
     x64_bytes(code, push_gs, sizeof(push_gs)); /* jmp gs:[entry]: FF /4 */
     x64_gs_operand(code, 4, X64_WORD(X64_ENTRY));
@@ -952,11 +921,38 @@ static void soft_leave(struct ir_code *code, unsigned exit)
 {
     x64_store_state32(code, X64_STATE(exit), exit);
     for (unsigned i = 0; i < sizeof(homes); i++)
-        x64_store_state(code, X64_REG(homes[i]), home(homes[i]));
+        x64_store_state(code, X64_REG(homes[i]), x64_soft_home(homes[i]));
     x64_store_state(code, X64_REG(X64_RSP), X64_RSP);
     x64_load_state(code, X64_RSP, X64_WORD(X64_HOST_SP));
     x64_store_units(code);
     x64_return(code);
+}
+
+/* With the target in RCX: looks into the second table of the context, by a CRC32, which leaves the
+ * flags alone, and goes to what it finds. Goes on behind with the target in RCX. */
+static void second_table(struct ir_code *code)
+{
+    static const uint8_t index[] = {
+        0x41, 0xb9, 0,    0,    0,    0,    /* mov r9d, 0 */
+        0xf2, 0x4c, 0x0f, 0x38, 0xf1, 0xc9, /* crc32 r9, rcx */
+        0x45, 0x0f, 0xb7, 0xc9,             /* movzx r9d, r9w */
+        0x47, 0x8d, 0x0c, 0x09,             /* lea r9d, [r9+r9] */
+    };
+    static const uint8_t compare[] = {
+        0x4f, 0x8b, 0x14, 0xca,       /* mov r10, [r10+r9*8] */
+        0x4e, 0x8d, 0x54, 0x11, 0x01, /* lea r10, [rcx+r10+1] */
+        0x49, 0x87, 0xca,             /* xchg rcx, r10 */
+        0xe3, 0x05,                   /* jrcxz: found */
+        0x4c, 0x89, 0xd1,             /* mov rcx, r10 */
+        0xeb, 0x0e,                   /* over what follows */
+    };
+    static const uint8_t jump[] = {0x43, 0xff, 0x64, 0xca, 0x08}; /* jmp [r10+r9*8+8] */
+
+    x64_bytes(code, index, sizeof(index));
+    x64_load_state(code, R10, X64_STATE(second));
+    x64_bytes(code, compare, sizeof(compare));
+    x64_load_state(code, R10, X64_STATE(second));
+    x64_bytes(code, jump, sizeof(jump));
 }
 
 static void soft_glue(struct ir_code *code, struct ir_glue *glue)
@@ -973,9 +969,10 @@ static void soft_glue(struct ir_code *code, struct ir_glue *glue)
     soft_leave(code, IR_EXIT_LINK); /* or what the site says */
 
     x64_nops(code, (unsigned)(-x64_here(code) & 15));
-    glue->inside = glue->inside_end = glue->lookup = x64_here(code);
+    glue->inside = glue->lookup = x64_here(code);
     x64_bytes(code, target, sizeof(target));
-    glue->empty = x64_here(code);
+    second_table(code);
+    glue->inside_end = glue->empty = x64_here(code);
     x64_store_state(code, X64_STATE(pc), RCX);
     soft_leave(code, IR_EXIT_LOOKUP);
 

@@ -15,9 +15,9 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "host/x64/internal.h"
+#include "host/x64/soft.h"
 
-enum { VALUE = 9, OTHER = 10, POINTER = X64_RCX, LONG = 8 };
+enum { VALUE = R9, OTHER = R10, POINTER = RCX };
 
 struct region {
     struct x64_emit *e;
@@ -241,9 +241,42 @@ static bool is_long(const struct region *r)
     return r->block->soft.code == LONG;
 }
 
+/* The offset in its segment of an access into VALUE; OTHER changes. Returns the segment. */
+static unsigned offset(struct region *r, const struct native_insn *n, enum ir_access access)
+{
+    struct ir_code *code = r->e->code;
+    unsigned size = x64_soft_address_size(r->e, n);
+
+    switch (access) {
+    case IR_ACCESS_PUSH: x64_soft_stack_offset(r->e, -(int32_t)n->mem_size); return NATIVE_SS;
+    case IR_ACCESS_POP: x64_soft_stack_offset(r->e, 0); return NATIVE_SS;
+    case IR_ACCESS_FRAME:
+        if (r->block->soft.stack == 2)
+            x64_soft_low_word(code, VALUE, X64_RBP);
+        else
+            x64_soft_move_sized(code, VALUE, X64_RBP, r->block->soft.stack);
+        return NATIVE_SS;
+    default:
+        if (n->mem_implicit & NATIVE_MOFFS)
+            x64_move_imm(code, VALUE,
+                         size == LONG ? n->imm
+                         : size == 4  ? (uint32_t)n->imm
+                                      : (uint16_t)n->imm);
+        else
+            x64_soft_offset(r->e, n);
+        return n->segment;
+    }
+}
+
 static void address(struct region *r, const struct ir_op *op)
 {
-    x64_soft_address(r->e, &r->block->native[op->native], op->reg);
+    unsigned segment = offset(r, &r->block->native[op->native], op->reg);
+
+    if (r->block->soft.based >> segment & 1) {
+        x64_load_state(r->e->code, OTHER,
+                       X64_STATE(segment) + (uint32_t)(segment * sizeof(struct ir_segment)));
+        x64_soft_sum(r->e->code, VALUE, VALUE, OTHER, 0, is_long(r));
+    }
     if (op->imm != 0) {
         x64_lea(r->e->code, VALUE, VALUE, (int32_t)op->imm);
         if (!is_long(r))
@@ -274,6 +307,7 @@ static void stream_memory(struct region *r, const struct ir_op *op)
         if (r->keep_flags) /* it may leave */
             x64_flags_in(r->e);
         x64_soft_operand(r->e, &r->block->native[op->native]);
+        x64_lea_sum(code, VALUE, VALUE, OTHER);
         if (r->keep_flags)
             x64_flags_out(r->e);
         x64_load_state(code, POINTER, X64_STATE(stream));
@@ -282,7 +316,10 @@ static void stream_memory(struct region *r, const struct ir_op *op)
     } else {
         pointer_in(r);
         x64_load(code, VALUE, POINTER, (int32_t)(8 * (r->words - 1)));
-        x64_soft_known(r->e);
+        x64_soft_shift_page(code, OTHER, VALUE);
+        x64_soft_low_word(code, OTHER, OTHER);
+        x64_soft_load_table(code, OTHER, r->block->soft.addend, OTHER);
+        x64_lea_sum(code, VALUE, VALUE, OTHER);
     }
     for (unsigned at = 0; at < op->imm; at += LONG) {
         unsigned left = (unsigned)op->imm - at;
@@ -367,7 +404,7 @@ static bool one_value(struct region *r, const struct ir_op *op)
         value_out(r, op);
         return true;
     case IR_GET:
-        x64_move(code, VALUE, x64_soft_value(code, op->reg, VALUE));
+        x64_move(code, VALUE, x64_soft_value_of(code, op->reg, VALUE));
         value_out(r, op);
         return true;
     case IR_LOAD_STATE:
@@ -440,10 +477,11 @@ static bool is_insn_end(const struct ir_block *block, unsigned index)
 static bool may_miss(const struct ir_block *block, unsigned index)
 {
     for (; !is_insn_end(block, index); index++) {
-        unsigned op = block->op[index].op;
+        const struct ir_op *op = &block->op[index];
+        const struct native_insn *n = &block->native[op->native];
 
-        if ((op == IR_NATIVE || op == IR_TARGET) &&
-            block->native[block->op[index].native].mem_access)
+        if (op->op == IR_PUSH_FLAGS || op->op == IR_POP_FLAGS ||
+            ((op->op == IR_NATIVE || op->op == IR_TARGET) && (n->mem_access || n->mem_implicit)))
             return true;
     }
     return false;

@@ -46,6 +46,11 @@
         .set    MULTIBOOT_LOWER, 4
         .set    MULTIBOOT_UPPER, 8
         .set    MULTIBOOT_MAP_LENGTH, 44
+        .set    MULTIBOOT_FRAMEBUFFER, 0x1000 /* flag */
+        .set    BIOS_VIDEO_MODE, 0x449
+        .set    TEXT_80_25, 3
+        .set    VIDEO_VECTOR_SEGMENT, 0x42 /* of INT 10h */
+        .set    VIDEO_ROM, 0xc000
         .set    PVH_RSDP, 32
         .set    PVH_MAP_ENTRIES, 48
 
@@ -188,7 +193,12 @@ load:
         movl    %eax, MULTIBOOT_MAP_LENGTH(%edi)
         call    upper_memory
         movl    %eax, MULTIBOOT_UPPER(%edi)
-        movl    $MULTIBOOT_MAGIC, %eax
+        cmpw    $VIDEO_ROM, VIDEO_VECTOR_SEGMENT
+        jne     5f                      /* no display */
+        cmpb    $TEXT_80_25, BIOS_VIDEO_MODE
+        jne     5f
+        orl     $MULTIBOOT_FRAMEBUFFER, (%edi)
+5:      movl    $MULTIBOOT_MAGIC, %eax
         jmp     4f
 3:      movl    %ecx, PVH_MAP_ENTRIES(%edi)
         call    find_rsdp

@@ -12,7 +12,8 @@
  * and what scripts send is read line by line. Lines of output end in CR LF, as QEMU's do.
  *
  * Read in this order: this header, attach.c (sessions on back ends), edit.h and edit.c (libedit),
- * plain.c (no terminal), commands.h, control.c, cpu.c, memory.c, dump.c, devices.c, keyboard.c.
+ * plain.c (no terminal), internal.h, control.c, cpu.c, memory.c, dump.c, devices.c,
+ * changes.c, keyboard.c.
  */
 #ifndef MONITOR_MACHINE_ATTACH_H
 #define MONITOR_MACHINE_ATTACH_H
@@ -30,12 +31,9 @@ struct strbuf;
 /* What rooms offer that the machine knows nothing of. Functions may be NULL. */
 struct machine_monitor_parts {
     void *opaque;
-    /* `info network`. */
+    /* `info network`, `info usernet`. */
     void (*network)(void *opaque, struct strbuf *text);
-    /* Writes the screen of a display device (id, NULL: the first) to a file; `format` is a word:
-     * "ppm", "png". */
-    bool (*screendump)(void *opaque, const char *device, const char *file, const char *format,
-                       struct error *err);
+    void (*user_network)(void *opaque, struct strbuf *text);
 };
 
 /* The set of a machine that was made; it has no monitor yet. `version` is what greetings begin

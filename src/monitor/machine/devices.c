@@ -8,6 +8,7 @@
 #include "base/strbuf.h"
 #include "device/i8259.h"
 #include "device/ioapic.h"
+#include "display/display.h"
 #include "monitor/machine/internal.h"
 
 /* --- what printers print --- */
@@ -101,18 +102,30 @@ static bool info_chardev(struct monitor_session *session, const struct monitor_a
     return true;
 }
 
-static bool info_network(struct monitor_session *session, const struct monitor_arguments *arguments)
+/* What the network room prints, if there is one. */
+static bool print_part(struct monitor_session *session,
+                       void (*print)(void *opaque, struct strbuf *text))
 {
-    const struct machine_monitor_parts *parts = &session_monitors(session)->parts;
     struct strbuf text;
 
-    (void)arguments;
     strbuf_init(&text);
-    if (parts->network) {
-        parts->network(parts->opaque, &text);
+    if (print) {
+        print(session_monitors(session)->parts.opaque, &text);
     }
     session_print_text(session, &text);
     return true;
+}
+
+static bool info_network(struct monitor_session *session, const struct monitor_arguments *arguments)
+{
+    (void)arguments;
+    return print_part(session, session_monitors(session)->parts.network);
+}
+
+static bool info_usernet(struct monitor_session *session, const struct monitor_arguments *arguments)
+{
+    (void)arguments;
+    return print_part(session, session_monitors(session)->parts.user_network);
 }
 
 /* --- keys and the screen --- */
@@ -146,28 +159,30 @@ static void offer_keys(struct monitor_session *session, unsigned argument, const
     }
 }
 
-/* FILE [-f FORMAT] [DEVICE [HEAD]]. */
+/* FILE [-f FORMAT] [DEVICE [HEAD]]: the format in either place, screens have one head. */
 static bool run_screendump(struct monitor_session *session,
                            const struct monitor_arguments *arguments)
 {
-    const struct machine_monitor_parts *parts = &session_monitors(session)->parts;
-    const char *format = "ppm", *device = NULL;
+    const char *word[2] = {"ppm", NULL}; /* format, device */
+    enum display_format format;
+    struct display_console *console;
     struct error err;
 
     for (unsigned i = 1; i < arguments->count; i++) {
-        const char *word = arguments->value[i].word;
-        if (strcmp(word, "-f") != 0) {
-            device = device ? device : word;
-        } else if (++i < arguments->count) {
-            format = arguments->value[i].word;
-        } else {
+        const bool flag = !strcmp(arguments->value[i].word, "-f");
+        if (flag && ++i == arguments->count) {
             monitor_printf(session, "screendump: -f wants a format: ppm or png\n");
             return false;
         }
+        word[!flag] = flag || !word[1] ? arguments->value[i].word : word[1];
     }
-    if (!parts->screendump) {
-        monitor_printf(session, "Error: There is no console to take a screendump from.\n");
-    } else if (!parts->screendump(parts->opaque, device, arguments->value[0].word, format, &err)) {
+    console = display_console_find(session_machine(session)->board.consoles, word[1]);
+    if (!console && word[1]) {
+        monitor_printf(session, "Error: Device '%s' not found, or it has no screen\n", word[1]);
+    } else if (!console) {
+        monitor_printf(session, "Error: There is no console to take a screendump from\n");
+    } else if (!display_format_parse(word[0], &format, &err) ||
+               !display_screendump(console, arguments->value[0].word, format, &err)) {
         session_print_error(session, &err);
     }
     return true;
@@ -181,6 +196,7 @@ static void offer_formats(struct monitor_session *session, unsigned argument, co
     }
     monitor_offer(session, "ppm");
     monitor_offer(session, "png");
+    monitor_offer(session, "text");
 }
 
 static void offer_drives(struct monitor_session *session, unsigned argument, const char *typed)
@@ -197,7 +213,7 @@ static void offer_drives(struct monitor_session *session, unsigned argument, con
 static const struct monitor_command commands[] = {
     {"screendump", "filename [-f format] [device]",
      "save screen of display device 'device' in specified format 'format' as image 'filename'. "
-     "'png' and 'ppm' formats are supported.", "Fs?s?s?s?", run_screendump, offer_formats},
+     "'png', 'ppm' and 'text' formats are supported.", "Fs?s?s?s?", run_screendump, offer_formats},
     {"sendkey", "keys [hold_ms]",
      "send keys to the VM (e.g. 'sendkey ctrl-alt-f1', default hold time=10 ms)", "sn?",
      run_sendkey, offer_keys},
@@ -212,6 +228,7 @@ static const struct monitor_command info[] = {
     {"pci", NULL, "show PCI info", NULL, info_pci, NULL},
     {"pic", NULL, "show PIC state", NULL, info_pic, NULL},
     {"qtree", NULL, "show device tree", NULL, info_qtree, NULL},
+    {"usernet", NULL, "show user network stack connection states", NULL, info_usernet, NULL},
 };
 /* clang-format on */
 

@@ -97,8 +97,7 @@ void dump_code(struct monitor_session *session, const struct dump_source *source
         monitor_printf(session, "%s", text.data);
         strbuf_free(&text);
         if (!length) {
-            monitor_printf(session, "0x%08" PRIx64 ":  Address 0x%08" PRIx64 " is out of bounds.\n",
-                           address, address);
+            monitor_printf(session, "0x%08" PRIx64 ": unable to read memory\n", address);
             return;
         }
         address += length;

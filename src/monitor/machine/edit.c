@@ -432,7 +432,7 @@ static bool open_editor(struct editor *editor)
     el_set(editor->el, EL_PROMPT, show_prompt);
     el_wset(editor->el, EL_GETCFN, read_key);
     el_wset(editor->el, EL_HIST, history_w, editor->history);
-    el_set(editor->el, EL_ADDFN, "monitor-complete", "what may follow", complete);
+    el_wset(editor->el, EL_ADDFN, L"monitor-complete", L"what may follow", complete); /* kept */
     bind_keys(editor->el);
     return true;
 }

@@ -119,7 +119,7 @@ static bool run_gpa2hva(struct monitor_session *session, const struct monitor_ar
     }
     uint8_t *host = mem_host(range.region);
     if (!host) {
-        monitor_printf(session, "Memory at address 0x%" PRIx64 "is not RAM\n", address);
+        monitor_printf(session, "Memory at address 0x%" PRIx64 " is not RAM\n", address);
     } else {
         monitor_printf(session, "Host virtual address for 0x%" PRIx64 " (%s) is %p\n", address,
                        range.region->name, (void *)(host + range.offset + (address - range.start)));
@@ -285,10 +285,10 @@ static const struct monitor_command commands[] = {
      "e", run_gva2gpa, NULL},
     {"i", "/fmt addr", "I/O port read", "/n", run_in, NULL},
     {"memsave", "addr size file",
-     "save to disk virtual memory dump starting at 'addr' of size 'size'", "enF", run_memsave, NULL},
+     "save to disk virtual memory dump starting at 'addr' of size 'size'", "enf", run_memsave, NULL},
     {"o", "/fmt addr value", "I/O port write", "/nn", run_out, NULL},
     {"pmemsave", "addr size file",
-     "save to disk physical memory dump starting at 'addr' of size 'size'", "enF", run_pmemsave,
+     "save to disk physical memory dump starting at 'addr' of size 'size'", "enf", run_pmemsave,
      NULL},
     {"x", "/fmt addr", "virtual memory dump starting at 'addr'", "/e", run_x, NULL},
     {"xp", "/fmt addr", "physical memory dump starting at 'addr'", "/e", run_xp, NULL},

@@ -24,7 +24,7 @@ static struct context context_of(const struct row *row)
     case MODE_REAL: return real_context(row->code);
     case MODE_V86:
         context = real_context(row->code);
-        context.flags |= FLAG_VM;
+        context.flags |= FLAG_VM | FLAG_IOPL;
         break;
 #endif
     default: give_up("a row has a mode that this program does not know");
