@@ -70,8 +70,8 @@ struct ir_context {
     uint64_t base;  /* of code: linear address minus pc */
     uint64_t limit; /* of code: the last byte, where that is not the end of addresses */
     uint32_t mode;  /* the guest's own */
-    uint8_t view;  /* which rights of pages hold: 0 to IR_VIEWS - 1 */
-    bool single;   /* one instruction a block, and C looks behind it */
+    uint8_t view;   /* which rights of pages hold: 0 to IR_VIEWS - 1 */
+    bool single;    /* one instruction a block, and C looks behind it */
 };
 enum { IR_VIEWS = 3 };
 

@@ -197,10 +197,9 @@ static bool is_plain_string(const struct ir_block *block, const struct native_in
 {
     unsigned used = 1u << NATIVE_ES | 1u << n->segment;
 
-    return (n->opcode & 0xfc) != 0x6c &&
-           !(block->soft.stepped && n->attributes & NATIVE_REP) && code_mode(block) != X86_MODE_16 &&
-           !(block->mode & X86_CODE_DOWN) && !(n->prefix & NATIVE_67) &&
-           !(block->soft.based & used) && !block->soft.bounced;
+    return (n->opcode & 0xfc) != 0x6c && !(block->soft.stepped && n->attributes & NATIVE_REP) &&
+           code_mode(block) != X86_MODE_16 && !(block->mode & X86_CODE_DOWN) &&
+           !(n->prefix & NATIVE_67) && !(block->soft.based & used) && !block->soft.bounced;
 }
 
 /* Protected mode never allows stores through CS, also where it is flat for loads. */
