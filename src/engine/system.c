@@ -539,13 +539,13 @@ static void miss(struct vcpu *vcpu)
     unsigned size = (unsigned)site->target >> 1;
     bool write = site->target & 1, crosses = ((linear + size - 1) ^ linear) >> PAGE_BITS;
     /* It knows the page: the instruction goes on beyond it. */
-    bool known = tlb_cached(vcpu->soft, vcpu->soft->context.view, linear, write);
+    bool known = tlb_cached(soft, soft->context.view, linear, write);
     const struct block *block = &vcpu->engine->block[site->block];
-    bool contend = operands_contend(vcpu->soft, site, linear);
+    bool contend = operands_contend(soft, site, linear);
     struct ir_page page;
 
     vcpu->state->pc = vcpu->left_pc;
-    vcpu->soft->filled_insn = UINT32_MAX; /* none */
+    soft->filled_insn = UINT32_MAX; /* none */
     if (!crosses && !known && !contend && sys->possible(linear)) {
         if (!sys->walk(vcpu->state, linear, write ? IR_RIGHT_WRITE : IR_RIGHT_READ, &page)) {
             counts_correct(vcpu, block, site->insn, true);
@@ -554,9 +554,9 @@ static void miss(struct vcpu *vcpu)
         if (fill(vcpu, linear, write, &page)) {
             if (site->insn == 0 && vcpu->engine->options.budget)
                 vcpu->state->budget += block->insns; /* it begins again */
-            vcpu->soft->filled = linear;
-            vcpu->soft->filled_block = site->block;
-            vcpu->soft->filled_insn = site->insn;
+            soft->filled = linear;
+            soft->filled_block = site->block;
+            soft->filled_insn = site->insn;
             resume_at(vcpu, block, site->insn);
             return;
         }

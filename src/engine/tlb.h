@@ -46,6 +46,8 @@ struct code_entry {
 };
 
 struct soft_cpu {
+    /* The last two misses: where the instruction was, and the pages. */
+    uint64_t missed_pc, missed[2];
     struct tlb_view view[IR_VIEWS];
     struct jump_table jump[JUMP_TABLES];
     struct code_entry code[CODE_ENTRIES];

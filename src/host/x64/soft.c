@@ -950,11 +950,20 @@ static void second_table(struct ir_code *code)
     x64_bytes(code, jump, sizeof(jump));
 }
 
+/* The site that R10 holds becomes exit_arg. */
+static void store_site(struct ir_code *code)
+{
+    static const uint8_t store_r10d[] = {0x65, 0x44, 0x89};
+
+    x64_bytes(code, store_r10d, sizeof(store_r10d));
+    x64_gs_operand(code, R10 & 7, X64_STATE(exit_arg));
+}
+
 static void soft_glue(struct ir_code *code, struct ir_glue *glue)
 {
     /* not r9; lea rcx, [rcx+r9+1]: RCX - R9, which is the target */
     static const uint8_t target[] = {0x49, 0xf7, 0xd1, 0x4a, 0x8d, 0x4c, 0x09, 0x01};
-    static const uint8_t store_r10d[] = {0x65, 0x44, 0x89}, load_r10d[] = {0x65, 0x44, 0x8b};
+    size_t over;
 
     glue->start = glue->enter = x64_here(code);
     soft_enter(code);
@@ -967,15 +976,16 @@ static void soft_glue(struct ir_code *code, struct ir_glue *glue)
     x64_nops(code, (unsigned)(-x64_here(code) & 15));
     glue->inside = glue->lookup = x64_here(code);
     x64_bytes(code, target, sizeof(target));
-    x64_bytes(code, store_r10d, sizeof(store_r10d)); /* the site, see jump_through() */
-    x64_gs_operand(code, R10 & 7, X64_STATE(exit_arg));
+    store_site(code);
     second_table(code);
-    x64_bytes(code, load_r10d, sizeof(load_r10d));
-    x64_gs_operand(code, R10 & 7, X64_STATE(exit_arg));
+    x64_byte(code, 0xeb); /* over the next */
+    x64_byte(code, 0);
+    over = code->size;
     glue->inside_end = glue->empty = x64_here(code);
+    store_site(code);
+    if (!code->full)
+        code->write[over - 1] = (uint8_t)(code->size - over);
     x64_store_state(code, X64_STATE(pc), RCX);
-    x64_bytes(code, store_r10d, sizeof(store_r10d));
-    x64_gs_operand(code, R10 & 7, X64_STATE(exit_arg));
     soft_leave(code, IR_EXIT_LOOKUP);
 
     x64_nops(code, (unsigned)(-x64_here(code) & 15));
