@@ -534,6 +534,7 @@ static bool operands_contend(const struct soft_cpu *soft, const struct site *sit
 static void miss(struct vcpu *vcpu)
 {
     const struct ir_system *sys = system_of(vcpu);
+    struct soft_cpu *soft = vcpu->soft;
     const struct site *site = &vcpu->left;
     uint64_t linear = vcpu->state->miss;
     unsigned size = (unsigned)site->target >> 1;
