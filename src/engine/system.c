@@ -753,6 +753,15 @@ static uint8_t *guest_cached(void *opaque, uint64_t linear, bool write)
     return tlb_cached(vcpu->soft, vcpu->soft->context.view, linear, write);
 }
 
+static bool guest_has_code(void *opaque, uint64_t physical)
+{
+    struct vcpu *vcpu = opaque;
+    struct mem_range range;
+
+    return find_ram(vcpu, physical, &range) &&
+           mem_marks(range.region, offset_in(&range, physical)) & MEM_MARK_CODE;
+}
+
 /* --- what others do --- */
 
 void vcpu_attend(struct vcpu *vcpu)
@@ -838,7 +847,8 @@ void soft_new(struct vcpu *vcpu)
 {
     struct soft_cpu *soft = mem_alloc(sizeof(*soft));
 
-    soft->tlb = (struct ir_tlb){.opaque = vcpu, .flush = guest_flush, .cached = guest_cached};
+    soft->tlb = (struct ir_tlb){
+        .opaque = vcpu, .flush = guest_flush, .cached = guest_cached, .has_code = guest_has_code};
     soft->context_number = UINT32_MAX;
     vcpu->soft = soft;
     tlb_new(soft, (uint8_t *)vcpu->state, vcpu->engine->glue.empty);

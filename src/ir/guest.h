@@ -63,6 +63,8 @@ struct ir_tlb {
     /* The host address of a byte that the guest may access in its current mode, if the TLB knows;
      * else NULL. */
     uint8_t *(*cached)(void *opaque, uint64_t linear, bool write);
+    /* Whether code was made from the page of RAM. */
+    bool (*has_code)(void *opaque, uint64_t physical);
 };
 
 /* What translated code depends on. Two that are equal share code. */
