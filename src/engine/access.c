@@ -7,8 +7,9 @@
 #include <string.h>
 
 #include "engine/internal.h"
+#include "engine/tlb.h"
 
-enum { PAGE = 1 << PAGE_BITS, INFO_STORE = 1 << 6 };
+enum { PAGE = 1 << PAGE_BITS, INFO_EXTENDS = 1 << 4, INFO_STORE = 1 << 6 };
 
 static uint32_t set_of(const struct vcpu *vcpu)
 {
@@ -106,11 +107,92 @@ void accesses_after(struct vcpu *vcpu, uint64_t pc)
 
 void branch_executed(struct vcpu *vcpu, unsigned kind, uint64_t pc, uint64_t behind)
 {
+    uint64_t target = vcpu->state->pc;
     static const uint8_t probes[] = {
         [IR_KIND_JUMP] = PROBE_BRANCH, [IR_KIND_CALL] = PROBE_CALL, [IR_KIND_RET] = PROBE_RET};
 
     if (kind == IR_KIND_NONE || !probes_has(vcpu->engine, set_of(vcpu), probes[kind]))
         return;
-    stream_put(vcpu, probes[kind], (const uint64_t[]){pc, 0, vcpu->state->pc, behind});
+    if (vcpu->soft)
+        target = soft_linear(vcpu, target);
+    stream_put(vcpu, probes[kind], (const uint64_t[]){pc, 0, target, behind});
+    stream_flush(vcpu);
+}
+
+/* --- system mode --- */
+
+/* The next piece of an access: its size. */
+static unsigned piece_of(size_t left)
+{
+    unsigned size = 32;
+
+    while (size > left)
+        size /= 2;
+    return size;
+}
+
+static uint64_t told_info(const struct vcpu *vcpu, const struct ir_access_at *access)
+{
+    bool extends = !access->write && vcpu->soft->operand.extends;
+
+    return info_of(access) | (extends ? INFO_EXTENDS : 0u);
+}
+
+void told_before(struct vcpu *vcpu, uint64_t linear, size_t size, bool write)
+{
+    if (!probes_has(vcpu->engine, set_of(vcpu), PROBE_MEM_BEFORE))
+        return;
+    for (size_t at = 0; at < size;) {
+        struct ir_access_at access = {linear + at, (uint8_t)piece_of(size - at), write};
+
+        stream_put(
+            vcpu, PROBE_MEM_BEFORE,
+            (const uint64_t[]){vcpu->soft->linear, told_info(vcpu, &access), access.address});
+        at += access.size;
+    }
+    stream_flush(vcpu);
+}
+
+void told_after(struct vcpu *vcpu, uint64_t linear, size_t size, bool write, const void *value)
+{
+    if (!probes_has(vcpu->engine, set_of(vcpu), PROBE_MEM_AFTER))
+        return;
+    for (size_t at = 0; at < size;) {
+        struct ir_access_at access = {linear + at, (uint8_t)piece_of(size - at), write};
+
+        if (vcpu->access_count == IR_ACCESSES_MAX)
+            told_end(vcpu, true);
+        memset(vcpu->access_value[vcpu->access_count], 0, sizeof(vcpu->access_value[0]));
+        memcpy(vcpu->access_value[vcpu->access_count], (const uint8_t *)value + at, access.size);
+        vcpu->access[vcpu->access_count++] = access;
+        at += access.size;
+    }
+}
+
+void told_end(struct vcpu *vcpu, bool executed)
+{
+    for (unsigned i = 0; i < vcpu->access_count && executed; i++) {
+        const struct ir_access_at *access = &vcpu->access[i];
+        uint64_t words[7] = {vcpu->soft->linear, told_info(vcpu, access), access->address};
+
+        memcpy(words + 3, vcpu->access_value[i], sizeof(vcpu->access_value[i]));
+        stream_put(vcpu, PROBE_MEM_AFTER, words);
+    }
+    vcpu->access_count = 0;
+    stream_flush(vcpu);
+}
+
+void insn_begun(struct vcpu *vcpu, const struct block *block, unsigned insn, uint64_t linear,
+                unsigned size)
+{
+    const struct engine *engine = vcpu->engine;
+    uint32_t set = set_of(vcpu);
+
+    if (insn == 0 && probes_has(engine, set, PROBE_EXEC_TB))
+        stream_put(vcpu, PROBE_EXEC_TB, (const uint64_t[]){linear, 0});
+    if (insn == 0 && probes_has(engine, set, PROBE_BLOCK))
+        stream_put(vcpu, PROBE_BLOCK, (const uint64_t[]){linear, block->insns, block->bytes});
+    if (probes_has(engine, set, PROBE_INSN))
+        stream_put(vcpu, PROBE_INSN, (const uint64_t[]){linear, size});
     stream_flush(vcpu);
 }

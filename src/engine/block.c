@@ -536,6 +536,7 @@ static bool translate_at(struct vcpu *vcpu, uint64_t pc, bool indirect)
         offset = place->offset;
     ir_block_begin(ir, pc);
     soft_prepare(vcpu, ir);
+    ir->each_access = !ir->soft.bounced && probes_each_access(engine, vcpu->set & SET_PROBES);
     ir->indirect_entry = indirect;
     ir->page_room = size = PAGE - offset;
     if (size > SOURCE_BYTES)
@@ -570,19 +571,20 @@ static void plant(struct engine *engine, struct ir_block *ir, const struct sourc
                   uint32_t set)
 {
     unsigned kinds = probes_counted(engine, set & SET_PROBES);
+    bool bounced = ir->soft.bounced; /* it counts, and is told of, where it was found */
 
     if (ir->goes_on) /* its block has been counted */
         kinds &= ~(1u << COUNTED_BLOCK | 1u << COUNTED_TB);
 
     if (engine->options.count)
         kinds |= 1u << COUNTED_INSTRUCTIONS;
-    engine->group_counted[engine->code->block_count] = (uint8_t)kinds;
+    engine->group_counted[engine->code->block_count] = (uint8_t)(bounced ? 0 : kinds);
     engine->group_run[engine->code->block_count] = engine->probe_site_count;
-    if (engine->options.budget && engine->group_place && !(set & SET_BEGUN))
-        plant_head(ir, &(struct ir_op){.op = IR_BUDGET, .size = 8, .imm = ir->insn_count}, 1);
-    if (!engine->group_place)
+    if (!bounced)
         probes_plant(engine, ir, set & SET_PROBES);
-    if (source->checked || engine->options.self_check) {
+    if (engine->options.budget && engine->group_place && !bounced)
+        plant_head(ir, &(struct ir_op){.op = IR_BUDGET, .size = 8, .imm = ir->insn_count}, 1);
+    if (source->checked || (engine->options.self_check && !engine->group_place)) {
         ir->source = engine->source;
         plant_head(ir, &(struct ir_op){.op = IR_CHECK_CODE, .size = 8}, 1);
     }

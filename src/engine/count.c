@@ -134,13 +134,51 @@ void counts_report(struct vcpu *vcpu)
     }
 }
 
+/* Adds what an execution of the whole block counts, `times`, which may be negative. */
+static void add_whole(struct vcpu *vcpu, const struct block *block, int times)
+{
+    for (unsigned kind = 0; kind < COUNTED_KINDS; kind++)
+        if (block->counted >> kind & 1)
+            vcpu->counted[kind] +=
+                (uint64_t)(int64_t)(kind <= COUNTED_INSN ? times * block->insns : times);
+}
+
+void counts_leave(struct vcpu *vcpu, const struct block *block, unsigned insn)
+{
+    if (block->counted == 0)
+        return;
+    if (block->count_at == insn) /* it will be counted again with the instruction */
+        add_whole(vcpu, block, -1);
+    if (insn > 0)
+        counts_correct(vcpu, block, insn, false);
+}
+
+void counts_return(struct vcpu *vcpu, const struct block *block, unsigned insn)
+{
+    uint64_t before[COUNTED_KINDS];
+
+    if (block->counted == 0 || insn == 0)
+        return;
+    memcpy(before, vcpu->counted, sizeof(before));
+    counts_correct(vcpu, block, insn, false);
+    for (unsigned kind = 0; kind < COUNTED_KINDS; kind++) /* the other way around */
+        vcpu->counted[kind] = 2 * before[kind] - vcpu->counted[kind];
+}
+
+void counts_in_c(struct vcpu *vcpu, const struct block *block, unsigned insn)
+{
+    if (insn == 0)
+        for (unsigned kind = COUNTED_BLOCK; kind < COUNTED_KINDS; kind++)
+            vcpu->counted[kind] += block->counted >> kind & 1;
+    for (unsigned kind = 0; kind <= COUNTED_INSN; kind++)
+        vcpu->counted[kind] += block->counted >> kind & 1;
+}
+
 void counts_correct(struct vcpu *vcpu, const struct block *block, unsigned insn, bool started)
 {
     uint64_t begun = insn + (started ? 1 : 0); /* an event is fired before its instruction */
     uint64_t *sum = vcpu->counted;
 
-    if (vcpu->engine->options.budget)
-        vcpu->state->budget += block->insns - (int)insn;
     if (block->counted == 0)
         return;
     /* All of it has been counted: off again. Who asks has entered the block. */

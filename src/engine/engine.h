@@ -67,6 +67,7 @@ struct engine_options {
     bool budget;          /* system mode: run only as many instructions as vcpu_grant() says */
     bool self_check;      /* every block compares its source bytes */
     bool random_exits;    /* leave translated code at random block heads */
+    bool no_tlb;          /* system mode: every access to memory is made by C */
     size_t cache_size;    /* bytes of code; 0: 128 MiB */
     unsigned block_limit; /* instructions a block may have; 0: 64 */
     uint64_t code_near;   /* place the cache within 2 GiB of this address where that is free; 0: no

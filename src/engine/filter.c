@@ -492,7 +492,8 @@ void engine_filter_fields_add(void)
 
 uint32_t engine_filter_constant_fields(void)
 {
-    static const char *const names[] = {"event", "pc", "module", "symbol"};
+    /* In system mode code is made for one CPL. */
+    static const char *const names[] = {"event", "pc", "module", "symbol", "cpl"};
     uint32_t set = 0;
     for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++) {
         int field = trace_context_find(names[i]);

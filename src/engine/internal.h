@@ -451,6 +451,15 @@ void accesses_before(struct vcpu *vcpu);
 void accesses_after(struct vcpu *vcpu, uint64_t pc);
 /* A branch at `pc` that C has executed led to state.pc; `kind`: enum ir_jump_kind. */
 void branch_executed(struct vcpu *vcpu, unsigned kind, uint64_t pc, uint64_t behind);
+/* System mode, where C tells itself (struct ir_told) what it accesses: an access; the end of the
+ * instruction, or of a turn of a repeated one, of which what was accessed is told, or was not. */
+void told_before(struct vcpu *vcpu, uint64_t linear, size_t size, bool write);
+void told_after(struct vcpu *vcpu, uint64_t linear, size_t size, bool write, const void *value);
+void told_end(struct vcpu *vcpu, bool executed);
+/* The instruction at `linear`, the one number `insn` of the block, is begun by C; translated code
+ * has recorded nothing of it. */
+void insn_begun(struct vcpu *vcpu, const struct block *block, unsigned insn, uint64_t linear,
+                unsigned size);
 /* The guest's bytes at state.pc, for its functions: how many of the 16; 0: they cannot be read. */
 enum { BYTES_AHEAD = 16 };
 size_t bytes_at_pc(struct vcpu *vcpu, uint8_t bytes[BYTES_AHEAD]);
@@ -472,6 +481,18 @@ void counts_reset(struct engine *engine);
 void counts_report(struct vcpu *vcpu);
 /* A block was left before its instruction `insn`; `started`: that one had begun. */
 void counts_correct(struct vcpu *vcpu, const struct block *block, unsigned insn, bool started);
+/* System mode: a block was left at the beginning of `insn`, which it is to go on with or not; it
+ * has gone on there; or the instruction is done by C instead. */
+void counts_leave(struct vcpu *vcpu, const struct block *block, unsigned insn);
+void counts_return(struct vcpu *vcpu, const struct block *block, unsigned insn);
+void counts_in_c(struct vcpu *vcpu, const struct block *block, unsigned insn);
+
+/* options.budget: instructions that were taken off for a block are not executed in it. */
+static inline void budget_return(struct vcpu *vcpu, int instructions)
+{
+    if (vcpu->engine->options.budget)
+        vcpu->state->budget += instructions;
+}
 
 /* --- drain.c --- */
 
@@ -524,6 +545,13 @@ void system_new(struct engine *engine);
 void system_free(struct engine *engine);
 void soft_new(struct vcpu *vcpu);
 void soft_free(struct vcpu *vcpu);
+/* Translated code was left in the middle of a block, before an instruction that it did not execute:
+ * notes what is wanted of the block, which nobody takes away meanwhile. */
+void soft_note(struct vcpu *vcpu, const struct block *block);
+/* The linear address of an offset in the vCPU's code segment. */
+uint64_t soft_linear(const struct vcpu *vcpu, uint64_t pc);
+/* Of a block's pc, with the base of its context. Lock held. */
+uint64_t block_linear(const struct engine *engine, const struct block *block);
 /* Nothing is wanted that keeps the thread from going in. */
 bool soft_settled(const struct vcpu *vcpu);
 /* What a block of the vCPU's context is made for. */

@@ -11,6 +11,7 @@
 #include "base/strbuf.h"
 #include "disas/disas.h"
 #include "engine/internal.h"
+#include "engine/tlb.h"
 #include "symbol/symbol.h"
 
 enum { LOOK_PAGE = 4096 };
@@ -79,19 +80,20 @@ static void log_guest_code(struct engine *engine, const struct block *block)
 static void log_host_code(struct engine *engine, const struct block *block)
 {
     const struct disas_style style = {DISAS_64, DISAS_ATT, NULL, NULL};
+    uint64_t base = block_linear(engine, block) - block->pc;
     struct disas_mark mark[IR_BLOCK_INSNS + 1];
     struct side_cursor cursor;
     size_t marks = 0;
     struct strbuf text;
 
     if (block->exec != block->start)
-        mark[marks++] = (struct disas_mark){.guest = block->pc, .note = " + indirect entry"};
+        mark[marks++] = (struct disas_mark){.guest = block->pc + base, .note = " + indirect entry"};
     side_begin(engine, block, &cursor);
     while (side_next(&cursor)) {
         if ((cursor.point.flags & IR_POINT_BOUNDARY) && marks < IR_BLOCK_INSNS)
             mark[marks++] = (struct disas_mark){
                 .offset = block->base + cursor.point.host - block->start,
-                .guest = side_pc(engine, block, cursor.point.insn),
+                .guest = side_pc(engine, block, cursor.point.insn) + base,
             };
     }
     strbuf_init(&text);
@@ -103,7 +105,7 @@ static void log_host_code(struct engine *engine, const struct block *block)
 void log_blocks(struct engine *engine, const struct block *block, unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
-        if (block[i].insns == 0 || !log_filter_has(block[i].pc))
+        if (block[i].insns == 0 || !log_filter_has(block_linear(engine, &block[i])))
             continue;
         if (log_item_on(LOG_IN_ASM))
             log_guest_code(engine, &block[i]);
@@ -116,7 +118,7 @@ void log_ir(const struct ir_block *ir)
 {
     struct strbuf text;
 
-    if (!log_filter_has(ir->pc))
+    if (!log_filter_has(ir->pc + ir->soft.base))
         return;
     strbuf_init(&text);
     strbuf_puts(&text, "OP:\n");
@@ -128,15 +130,18 @@ void log_ir(const struct ir_block *ir)
 void log_entry(struct vcpu *vcpu, const struct block *block)
 {
     struct engine *engine = vcpu->engine;
+    uint64_t pc = vcpu->soft ? soft_linear(vcpu, block->pc) : block->pc;
+    uint32_t mode = vcpu->soft ? vcpu->soft->context.mode : 0;
     struct strbuf text;
 
-    if (!log_filter_has(block->pc))
+    if (!log_filter_has(pc))
         return;
     strbuf_init(&text);
     if (log_item_on(LOG_EXEC)) {
-        strbuf_printf(&text, "Trace %d: %p [%016x/%016" PRIx64 "/%08x/%08x] ", vcpu->number,
-                      (void *)(uintptr_t)block_exec(engine, block), 0, block->pc, 0, block->set);
-        name_of(engine, block->pc, &text);
+        strbuf_printf(&text, "Trace %d: %p [%016" PRIx64 "/%016" PRIx64 "/%08x/%08x] ",
+                      vcpu->number, (void *)(uintptr_t)block_exec(engine, block),
+                      vcpu->soft ? vcpu->soft->context.base : 0, pc, mode, block->set);
+        name_of(engine, pc, &text);
         strbuf_puts(&text, "\n");
     }
     if (log_item_on(LOG_CPU) && engine->guest->print_state)

@@ -258,8 +258,8 @@ bool probes_full(const struct engine *engine)
 void probes_reset(struct engine *engine)
 {
     static const uint8_t words[PROBE_COUNT] = {
-        [PROBE_MEM_BEFORE] = 3, [PROBE_MEM_AFTER] = 7, [PROBE_BRANCH] = 3,
-        [PROBE_CALL] = 4,       [PROBE_RET] = 3,
+        [PROBE_INSN] = 2,      [PROBE_BLOCK] = 3,  [PROBE_EXEC_TB] = 2, [PROBE_MEM_BEFORE] = 3,
+        [PROBE_MEM_AFTER] = 7, [PROBE_BRANCH] = 3, [PROBE_CALL] = 4,    [PROBE_RET] = 3,
     };
 
     for (unsigned i = 0; i < PROBE_SITES_LOOSE; i++)
@@ -277,7 +277,7 @@ struct planting {
     const struct ir_op *op; /* the old ones */
     unsigned count, next;
     uint32_t mask;
-    uint64_t pc; /* of the current instruction */
+    uint64_t pc; /* of the current instruction: its linear address */
     uint32_t size;
     unsigned insn;
     unsigned words;   /* of the stream so far, at most */
@@ -295,6 +295,14 @@ enum { TEMPS = 24 };
 static bool planted(const struct planting *p, enum guest_probe probe)
 {
     return p->mask >> probe & 1;
+}
+
+/* In system mode code may lie in a segment with a base. */
+static uint64_t linear(const struct planting *p, uint64_t pc)
+{
+    const struct ir_soft *soft = &p->ir->soft;
+
+    return soft->code == 0 || soft->code == 8 ? pc + soft->base : (uint32_t)(pc + soft->base);
 }
 
 static struct ir_op *put(struct planting *p, enum ir_opcode op)
@@ -437,7 +445,7 @@ static struct probe_site *new_site(struct planting *p, enum guest_probe probe, u
 
     *site = (struct probe_site){
         .pc = p->pc,
-        .block = p->ir->pc,
+        .block = linear(p, p->ir->pc),
         .size = p->size,
         .probe = (uint8_t)probe,
         .words = (uint8_t)words,
@@ -587,6 +595,8 @@ static void put_memory(struct planting *p, const struct piece *piece)
 {
     struct ir_op *op = put(p, IR_STREAM_MEMORY);
 
+    op->native = (uint16_t)piece->native;
+    op->reg = piece->offset;
     op->imm = piece->size;
     op->cond = piece->old;
 }
@@ -658,24 +668,24 @@ static void plant_jump_if(struct planting *p, const struct ir_op *op)
     copy(p, op);
     if (!planted(p, PROBE_BRANCH))
         return;
-    branch_record(p, op->imm, true);
+    branch_record(p, linear(p, op->imm), true);
     p->ir->op[at].reg = p->ir->op_count - at - 1;
 }
 
 /* A jump whose target is known. */
 static void plant_jump(struct planting *p, const struct ir_op *op)
 {
-    uint64_t behind = p->pc + p->size;
+    uint64_t behind = p->pc + p->size, target = linear(p, op->imm);
 
     if (op->reg == IR_KIND_NOT_TAKEN && planted(p, PROBE_BRANCH))
-        branch_record(p, op->imm, false);
+        branch_record(p, target, false);
     if (op->reg == IR_KIND_JUMP && planted(p, PROBE_BRANCH))
-        branch_record(p, op->imm, true);
+        branch_record(p, target, true);
     if (op->reg == IR_KIND_CALL &&
-        wanted_here(p, PROBE_CALL, 3, (const uint64_t[]){p->pc, op->imm, behind})) {
+        wanted_here(p, PROBE_CALL, 3, (const uint64_t[]){p->pc, target, behind})) {
         struct probe_site *site = new_site(p, PROBE_CALL, 0);
 
-        site->target = op->imm;
+        site->target = target;
         site->block = behind;
         put(p, IR_STREAM_CLOSE);
     }
@@ -709,7 +719,7 @@ static void plant_insn(struct planting *p, const struct ir_op *op)
     bool any = false;
 
     p->insn = op->insn;
-    p->pc = p->ir->pc + insn->offset;
+    p->pc = linear(p, p->ir->pc + insn->offset);
     p->size = insn->length;
     p->temps = 0;
     p->labels = 0;
@@ -845,8 +855,9 @@ void probes_plant(struct engine *engine, struct ir_block *ir, uint32_t set)
     }
     trace_release(holding);
     finish_opens(ir, p.words);
-    if (!p.choices && !planted(&p, PROBE_BRANCH) && !planted(&p, PROBE_MEM_AFTER) &&
-        p.records > 0 && p.words - p.records <= IR_STREAM_WORDS_MAX) {
+    if (!engine->config.space && !p.choices && !planted(&p, PROBE_BRANCH) &&
+        !planted(&p, PROBE_MEM_AFTER) && p.records > 0 &&
+        p.words - p.records <= IR_STREAM_WORDS_MAX) {
         add_up_run(engine, engine->probe_site_count - p.records, p.records);
         make_run(ir, engine->probe_site_count - p.records);
         return;

@@ -18,7 +18,7 @@
  * The header is IR_STREAM_HEADER: a first site, and how many words of it and of the sites that
  * follow it come behind, in order. In most blocks all records are one run with one header
  * (host/x64/stream_run.c); where it is not known beforehand which will be made, because a filter is
- * asked or there are several ways, each has its own.
+ * asked or there are several ways, and in system mode, each has its own.
  *
  * A block begins with a store to where its last word could come to lie; that touches the guard page
  * if there is no room. The handler of the fault empties the buffer (firing probes is
@@ -121,7 +121,8 @@ void probes_add(const struct probe_sums *sums);
 bool stream_new(struct vcpu *vcpu);
 void stream_free(struct vcpu *vcpu);
 /* Appends a record of a loose site: pc, info, and the words that planted ones have; for CALL the
- * return address behind them. Outside translated code. */
+ * return address behind them; for INSN pc and size, for BLOCK pc, instructions and size, for
+ * EXEC_TB pc and 0. Outside translated code. */
 void stream_put(struct vcpu *vcpu, enum guest_probe probe, const uint64_t *words);
 /* Hands what is in the buffer to the listeners, or to the thread that drains, and empties it. The
  * vCPU's thread, outside translated code or in the handler of a fault in it. */

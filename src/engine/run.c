@@ -149,7 +149,10 @@ static void note_site(struct vcpu *vcpu)
     vcpu->left_pc = side_pc(engine, block, site->insn);
     if (site->insn < block->insns)
         vcpu->left_next = side_pc(engine, block, site->insn + 1u);
-    if (site->cause == IR_EXIT_ACCESS && !vcpu->soft) /* the block that executes it counts it */
+    if (vcpu->soft && (site->cause == IR_EXIT_MISS || site->cause == IR_EXIT_ACCESS ||
+                       site->cause == IR_EXIT_EVENT))
+        soft_note(vcpu, block);
+    else if (site->cause == IR_EXIT_ACCESS) /* the block that executes it counts it */
         counts_correct(vcpu, block, site->insn, false);
 }
 
@@ -172,7 +175,7 @@ static bool set_out(struct vcpu *vcpu, const struct block *block, uint64_t entry
     if (__atomic_load_n(&engine->stop, __ATOMIC_SEQ_CST) ||
         __atomic_load_n(&engine->generation, __ATOMIC_SEQ_CST) != vcpu->generation)
         return false;
-    *pc = block->pc; /* nobody flushes from here on */
+    *pc = vcpu->soft ? soft_linear(vcpu, block->pc) : block->pc; /* nobody flushes from here on */
     engine->host->set_entry(vcpu->state, entry ? entry : block_exec(engine, block));
     return !__atomic_load_n(&engine->stop, __ATOMIC_SEQ_CST) &&
            !__atomic_load_n(&block->dead, __ATOMIC_RELAXED) &&
@@ -205,14 +208,14 @@ bool vcpu_enter(struct vcpu *vcpu, const struct block *block, uint64_t entry)
     /* Translated code may come back with sites and probes that other threads have made meanwhile.
      */
     (void)__atomic_load_n(&engine->block_count, __ATOMIC_ACQUIRE);
+    note_site(vcpu);
     if (vcpu->state->stream != vcpu->stream || vcpu->large)
         stream_flush(vcpu);
-    note_site(vcpu);
     come_out(vcpu);
     if (!vcpu->soft)
         put_set(vcpu, vcpu->set & ~SET_BEGUN);
     vcpu->stepping = false;
-    engine_filter_pc = vcpu->state->pc;
+    engine_filter_pc = vcpu->soft ? soft_linear(vcpu, vcpu->state->pc) : vcpu->state->pc;
     engine_filter_space = engine->config.symbols;
     trace_exec_tb_exit((void *)(uintptr_t)pc, vcpu->state->exit);
     return true;

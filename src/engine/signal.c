@@ -57,6 +57,8 @@ static void come_out_at_boundary(struct vcpu *vcpu, void *ucontext)
                              ((block->set & SET_BEGUN) && point.insn == 0 && block->insns > 0);
         if (point.insn > 0 || (point.flags & IR_POINT_AGAIN)) /* at the head it has not counted */
             counts_correct(vcpu, block, point.insn, false);
+        if (point.insn > 0)
+            budget_return(vcpu, block->insns - point.insn);
         engine->host->context_step(ucontext, false);
         engine->host->context_recover(ucontext, vcpu->state, &point);
         point.records = point.begun; /* it has not begun */
@@ -111,6 +113,7 @@ static enum engine_signal fault(struct vcpu *vcpu, int signal, const siginfo_t *
     vcpu->state->pc = side_pc(engine, block, point.insn + (behind ? 1u : 0));
     if (!(point.flags & IR_POINT_FETCH)) /* else the block has not begun */
         counts_correct(vcpu, block, point.insn + (behind ? 1u : 0), !behind);
+    budget_return(vcpu, block->insns - point.insn - 1);
     vcpu->state->begun = 0;
     vcpu->fault = (struct vcpu_fault){
         .signal = signal,

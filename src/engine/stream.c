@@ -53,8 +53,9 @@ static void fire(const struct probe_site *site, const uint64_t *word)
 
     if (site->loose) {
         known = *site;
-        known.pc = engine_filter_pc = word[0];
+        known.pc = known.block = engine_filter_pc = word[0];
         known.info = (uint16_t)word[1];
+        known.size = (uint32_t)word[site->probe == PROBE_BLOCK ? 2 : 1];
         word += 2;
         if (site->probe == PROBE_CALL)
             known.block = word[1];

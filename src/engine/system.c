@@ -23,7 +23,9 @@
 #include "base/error.h"
 #include "base/logitems.h"
 #include "base/memory.h"
+#include "engine/filter.h"
 #include "engine/tlb.h"
+#include "trace-engine.h"
 
 enum {
     PAGE = 1 << PAGE_BITS,
@@ -226,6 +228,15 @@ static bool is_short(const struct vcpu *vcpu)
     return vcpu->engine->options.budget && vcpu->state->budget < IR_BLOCK_INSNS;
 }
 
+/* Another set of guest probes: other blocks from here on. */
+static void take_up_probes(struct vcpu *vcpu, uint32_t probes)
+{
+    struct soft_cpu *soft = vcpu->soft;
+
+    soft->tlb.told = probes_each_access(vcpu->engine, probes) ? &soft->told : NULL;
+    soft->resumes = false;
+}
+
 /* Takes up the context that the CPU is in. */
 static void take_up_context(struct vcpu *vcpu)
 {
@@ -233,9 +244,12 @@ static void take_up_context(struct vcpu *vcpu)
     struct engine *engine = vcpu->engine;
     struct ir_context now;
     struct jump_table *table;
-    uint32_t set;
+    uint32_t set, probes;
 
     system_of(vcpu)->context(vcpu->state, &now);
+    probes = probes_wanted(engine);
+    if (probes + 1 != soft->probes)
+        take_up_probes(vcpu, probes);
     if (!same_context(&now, &soft->context) || soft->context_number == UINT32_MAX) {
         uint32_t number;
 
@@ -249,13 +263,37 @@ static void take_up_context(struct vcpu *vcpu)
         soft->resumes = false;
     }
     table = &soft->jump[soft->table];
-    if (table->owner != soft->context_number + 1) {
+    set = soft->context_number << SET_CONTEXT_SHIFT | probes;
+    if (table->owner != set + 1) {
         jump_clear(table, engine->glue.empty);
-        table->owner = soft->context_number + 1;
+        table->owner = set + 1;
     }
     vcpu->state->second = (uint64_t)(uintptr_t)table->second;
-    set = soft->context_number << SET_CONTEXT_SHIFT | (now.single || is_short(vcpu) ? SET_STEP : 0);
-    __atomic_store_n(&vcpu->set, set, __ATOMIC_RELAXED);
+    __atomic_store_n(&vcpu->set, set | (now.single || is_short(vcpu) ? SET_STEP : 0),
+                     __ATOMIC_RELAXED);
+    if (probes + 1 != soft->probes) {
+        soft->probes = probes + 1;
+        drain_begin(vcpu);
+    }
+}
+
+uint64_t soft_linear(const struct vcpu *vcpu, uint64_t pc)
+{
+    return system_of(vcpu)->linear(vcpu->state, pc);
+}
+
+static const struct ir_context *context_of(const struct engine *engine, const struct block *block)
+{
+    return &engine->context[(block->set & ~SET_FLAGS) >> SET_CONTEXT_SHIFT];
+}
+
+uint64_t block_linear(const struct engine *engine, const struct block *block)
+{
+    const struct ir_context *context = context_of(engine, block);
+
+    if (!engine->config.space)
+        return block->pc;
+    return context->code == 8 ? block->pc + context->base : (uint32_t)(block->pc + context->base);
 }
 
 void soft_prepare(const struct vcpu *vcpu, struct ir_block *ir)
@@ -314,6 +352,7 @@ bool soft_settled(const struct vcpu *vcpu)
         return true;
     return !__atomic_load_n(&vcpu->interrupt, __ATOMIC_SEQ_CST) &&
            !__atomic_load_n(&vcpu->soft->attend, __ATOMIC_SEQ_CST) &&
+           probes_wanted(vcpu->engine) == (vcpu->set & SET_PROBES) &&
            !__atomic_load_n(&vcpu->soft->flush, __ATOMIC_SEQ_CST);
 }
 
@@ -425,48 +464,88 @@ static bool run_bounced(struct vcpu *vcpu)
 
 static void take_away(struct vcpu *vcpu);
 
-/* The instruction whose operand was brought. `locked`: the store lock is held. */
-static void execute_brought(struct vcpu *vcpu, bool locked)
+/* The instruction whose operand was brought. What it reads is told as it was before. `locked`: the
+ * store lock is held. */
+static enum ir_executed execute_brought(struct vcpu *vcpu, bool locked)
 {
-    struct engine *engine = vcpu->engine;
+    const struct ir_operand *operand = &vcpu->soft->operand;
+    const uint8_t *value = vcpu->state->bounce + (operand->linear & 63);
+    pthread_mutex_t *lock = &vcpu->engine->store_lock;
+    bool told = vcpu->soft->tlb.told;
 
+    if (told && operand->read)
+        told_after(vcpu, operand->linear, operand->size, false, value);
     if (!run_bounced(vcpu))
-        return;
+        return IR_RAISED;
+    if (told && operand->write)
+        told_after(vcpu, operand->linear, operand->size, true, value);
     vcpu->state->pc = vcpu->left_next;
     if (!locked)
-        pthread_mutex_lock(&engine->store_lock);
+        pthread_mutex_lock(lock);
     take_away(vcpu);
     if (!locked)
-        pthread_mutex_unlock(&engine->store_lock);
+        pthread_mutex_unlock(lock);
     system_of(vcpu)->stepped(vcpu->state);
+    return IR_EXECUTED;
 }
 
-/* Executes the instruction at state.pc without the TLB. A locked one excludes the stores of all
- * others that have to take this way too: those across the same two pages, or to the same code. */
-static void execute(struct vcpu *vcpu)
+/* A locked instruction excludes the stores of all others that have to take this way too: those
+ * across the same two pages, or to the same code. */
+static enum ir_executed execute_alone(struct vcpu *vcpu, const uint8_t *bytes, size_t size)
+{
+    const struct engine *engine = vcpu->engine;
+    struct soft_cpu *soft = vcpu->soft;
+    enum ir_executed done;
+
+    pthread_mutex_lock(&vcpu->engine->store_lock);
+    soft->operand.alone = true;
+    done = system_of(vcpu)->execute(engine->config.guest_config, vcpu->state, bytes, size,
+                                    &soft->operand);
+    if (done == IR_BROUGHT)
+        done = execute_brought(vcpu, true);
+    soft->operand.alone = false;
+    pthread_mutex_unlock(&vcpu->engine->store_lock);
+    return done;
+}
+
+/* In C; a repeated instruction goes on as long as nothing else is to be done. */
+static enum ir_executed execute_in_c(struct vcpu *vcpu, const uint8_t *bytes, size_t size)
 {
     const struct ir_system *sys = system_of(vcpu);
-    struct engine *engine = vcpu->engine;
+    const struct engine *engine = vcpu->engine;
     struct soft_cpu *soft = vcpu->soft;
+    enum ir_executed done;
+
+    do
+        done = sys->execute(engine->config.guest_config, vcpu->state, bytes, size, &soft->operand);
+    while (done == IR_EXECUTED_PART && soft_settled(vcpu) && !sys->pending(vcpu->state));
+    if (done == IR_WANTS_ALONE)
+        return execute_alone(vcpu, bytes, size);
+    return done == IR_BROUGHT ? execute_brought(vcpu, false) : done;
+}
+
+/* Executes the instruction at state.pc without the TLB. False: it has not come to its end, but
+ * raised an exception, or done a part. */
+static bool execute(struct vcpu *vcpu)
+{
+    struct soft_cpu *soft = vcpu->soft;
+    uint64_t behind = soft_linear(vcpu, vcpu->left_next);
     uint8_t bytes[LONGEST_INSN];
     size_t size = bytes_here(vcpu, bytes);
+    enum ir_executed done;
 
     soft->waiting = true;
     soft->counts[SOFT_SLOW]++;
     if (size == 0)
-        return;
-    soft->operand.locked = soft->operand.alone = false;
-    if (sys->execute(engine->config.guest_config, vcpu->state, bytes, size, &soft->operand))
-        return;
-    if (!soft->operand.locked) {
-        execute_brought(vcpu, false);
-        return;
-    }
-    pthread_mutex_lock(&engine->store_lock);
-    soft->operand.alone = true;
-    if (!sys->execute(engine->config.guest_config, vcpu->state, bytes, size, &soft->operand))
-        execute_brought(vcpu, true);
-    pthread_mutex_unlock(&engine->store_lock);
+        return false;
+    soft->linear = engine_filter_pc = soft_linear(vcpu, vcpu->state->pc);
+    done = execute_in_c(vcpu, bytes, size);
+    if (soft->tlb.told)
+        told_end(vcpu, done == IR_EXECUTED);
+    if (done != IR_EXECUTED)
+        return false;
+    branch_executed(vcpu, soft->operand.kind, soft->linear, behind);
+    return true;
 }
 
 /* Stores the operand. A store to RAM that code was made from kills what it hits, and no more. */
@@ -504,32 +583,63 @@ static void take_away(struct vcpu *vcpu)
     pthread_mutex_unlock(&engine->lock);
 }
 
-static void find_resume(struct vcpu *vcpu, const struct block *block, unsigned insn)
+/* Where the code of the instruction begins; 0: nowhere. */
+static uint64_t find_boundary(const struct engine *engine, const struct block *block, unsigned insn)
 {
-    struct engine *engine = vcpu->engine;
-    struct soft_cpu *soft = vcpu->soft;
     struct side_cursor cursor;
 
     side_begin(engine, block, &cursor);
-    while (!soft->resumes && side_next(&cursor)) {
-        if (cursor.point.insn == insn && cursor.point.flags & IR_POINT_BOUNDARY) {
-            soft->resumes = true;
-            soft->resume_block = block_number(engine, block);
-            soft->resume_entry = engine->exec + block->base + cursor.point.host;
-        }
-    }
+    while (side_next(&cursor))
+        if (cursor.point.insn == insn && cursor.point.flags & IR_POINT_BOUNDARY)
+            return engine->exec + block->base + cursor.point.host;
+    return 0;
 }
 
-/* The block's instruction, at the beginning of which translated code is to go on, unless another
- * thread has flushed the block since it was left. */
-static void resume_at(struct vcpu *vcpu, const struct block *block, unsigned insn)
+/* But behind an event, the state becomes that of the instruction's beginning: nothing is recorded
+ * or counted of it. */
+void soft_note(struct vcpu *vcpu, const struct block *block)
 {
-    uint64_t generation = vcpu->generation;
+    struct soft_cpu *soft = vcpu->soft;
 
-    vcpu_look_begin(vcpu);
-    if (vcpu->generation == generation)
-        find_resume(vcpu, block, insn);
-    vcpu_look_end(vcpu);
+    if (vcpu->left.cause == IR_EXIT_EVENT) {
+        counts_correct(vcpu, block, vcpu->left.insn + 1u, false);
+        budget_return(vcpu, block->insns - (vcpu->left.insn + 1));
+        return;
+    }
+    budget_return(vcpu, block->insns - vcpu->left.insn);
+    soft->block = *block;
+    soft->block_number = block_number(vcpu->engine, block);
+    soft->insn = vcpu->left.insn;
+    if (vcpu->left.cause == IR_EXIT_MISS)
+        soft->resume_entry = find_boundary(vcpu->engine, block, soft->insn);
+    if (vcpu->left.target & IR_SITE_DROPS)
+        vcpu->state->stream = vcpu->state->stream_mark;
+    counts_leave(vcpu, block, soft->insn);
+}
+
+/* What soft_note() has taken back, for C. */
+static void begin_in_c(struct vcpu *vcpu)
+{
+    const struct soft_cpu *soft = vcpu->soft;
+
+    budget_return(vcpu, -1); /* it counts, whatever becomes of it */
+    counts_in_c(vcpu, &soft->block, soft->insn);
+    insn_begun(vcpu, &soft->block, soft->insn, soft_linear(vcpu, vcpu->left_pc),
+               (unsigned)(vcpu->left_next - vcpu->left_pc));
+}
+
+/* An instruction that was counted is not executed, or not yet to its end. */
+static void not_executed(struct vcpu *vcpu)
+{
+    counts_take_back(vcpu);
+}
+
+/* Instead of translated code, which has left in the middle of a block. */
+static void execute_instead(struct vcpu *vcpu)
+{
+    begin_in_c(vcpu);
+    if (!execute(vcpu))
+        not_executed(vcpu);
 }
 
 /* Both operands of an instruction are in memory and drive each other out of the TLB: it was filled
@@ -540,40 +650,36 @@ static bool operands_contend(const struct soft_cpu *soft, const struct site *sit
            tlb_contend(soft->filled, linear);
 }
 
-/* The TLB did not know an address: fills it in, or executes the instruction slowly. */
+/* The TLB did not know an address: fills it in, or executes the instruction slowly. Where accesses
+ * are told, one that faults is so too, by C. */
 static void miss(struct vcpu *vcpu)
 {
     const struct ir_system *sys = system_of(vcpu);
     struct soft_cpu *soft = vcpu->soft;
-    const struct site *site = &vcpu->left;
-    uint64_t linear = vcpu->state->miss;
-    unsigned size = (unsigned)site->target >> 1;
-    bool write = site->target & 1, crosses = ((linear + size - 1) ^ linear) >> PAGE_BITS;
-    /* It knows the page: the instruction goes on beyond it. */
-    bool known = tlb_cached(soft, soft->context.view, linear, write);
-    const struct block *block = &vcpu->engine->block[site->block];
-    bool contend = operands_contend(soft, site, linear);
+    uint64_t linear = vcpu->state->miss, target = vcpu->left.target;
+    unsigned size = (unsigned)(target & (IR_SITE_DROPS - 1)) >> 1;
+    bool write = target & 1, crosses = ((linear + size - 1) ^ linear) >> PAGE_BITS;
+    bool contend = operands_contend(soft, &vcpu->left, linear);
+    enum ir_right right = write ? IR_RIGHT_WRITE : IR_RIGHT_READ;
     struct ir_page page;
 
-    vcpu->state->pc = vcpu->left_pc;
     soft->filled_insn = UINT32_MAX; /* none */
-    if (!crosses && !known && !contend && sys->possible(linear)) {
-        if (!sys->walk(vcpu->state, linear, write ? IR_RIGHT_WRITE : IR_RIGHT_READ, &page)) {
-            counts_correct(vcpu, block, site->insn, true);
-            return;
-        }
-        if (fill(vcpu, linear, write, &page)) {
-            if (site->insn == 0 && vcpu->engine->options.budget)
-                vcpu->state->budget += block->insns; /* it begins again */
-            soft->filled = linear;
-            soft->filled_block = site->block;
-            soft->filled_insn = site->insn;
-            resume_at(vcpu, block, site->insn);
-            return;
-        }
+    /* Where it knows the page the instruction goes on beyond it. */
+    if (crosses || contend || !sys->possible(linear) ||
+        tlb_cached(soft, soft->context.view, linear, write) || vcpu->engine->options.no_tlb ||
+        (soft->tlb.told && !(sys->look(vcpu->state, linear, &page) && page.rights & right))) {
+        execute_instead(vcpu);
+    } else if (!sys->walk(vcpu->state, linear, right, &page)) {
+        begin_in_c(vcpu);
+        not_executed(vcpu);
+    } else if (fill(vcpu, linear, write, &page)) {
+        soft->filled = linear;
+        soft->filled_block = vcpu->left.block;
+        soft->filled_insn = vcpu->left.insn;
+        soft->resumes = soft->resume_entry != 0;
+    } else {
+        execute_instead(vcpu);
     }
-    counts_correct(vcpu, block, site->insn + 1u, false);
-    execute(vcpu);
 }
 
 /* Whether the jump that translated code has left by leads to where code can be. If not, the branch
@@ -606,9 +712,14 @@ static void left_at_site(struct vcpu *vcpu, uint32_t *link, bool *linked)
     const struct site *site = &vcpu->left;
 
     vcpu->counts.exits[site->cause]++;
+    if (site->cause == IR_EXIT_LINK)
+        vcpu->state->pc = site->target;
+    else if (site->cause == IR_EXIT_STEPPED || site->cause == IR_EXIT_EVENT)
+        vcpu->state->pc = vcpu->left_next;
+    else
+        vcpu->state->pc = vcpu->left_pc;
     switch (site->cause) {
     case IR_EXIT_LINK:
-        vcpu->state->pc = site->target;
         if (!has_landed(vcpu))
             break;
         *link = vcpu->state->exit_arg;
@@ -617,23 +728,14 @@ static void left_at_site(struct vcpu *vcpu, uint32_t *link, bool *linked)
             sys->stepped(vcpu->state);
         break;
     case IR_EXIT_HELPER:
-        vcpu->state->pc = vcpu->left_pc;
-        execute(vcpu);
+        if (!execute(vcpu))
+            not_executed(vcpu);
         break;
-    case IR_EXIT_ACCESS:
-        vcpu->state->pc = vcpu->left_pc;
-        execute(vcpu);
-        break;
+    case IR_EXIT_ACCESS: execute_instead(vcpu); break;
     case IR_EXIT_MISS: miss(vcpu); break;
-    case IR_EXIT_EVENT:
-        counts_correct(vcpu, &vcpu->engine->block[site->block], site->insn + 1u, false);
-        vcpu->state->pc = vcpu->left_next;
-        break;
-    case IR_EXIT_BUDGET: vcpu->state->pc = vcpu->left_pc; break;
-    case IR_EXIT_STEPPED:
-        vcpu->state->pc = vcpu->left_next;
-        sys->stepped(vcpu->state);
-        break;
+    case IR_EXIT_EVENT: break;
+    case IR_EXIT_BUDGET: break;
+    case IR_EXIT_STEPPED: sys->stepped(vcpu->state); break;
     default: bug("translated code left for an unknown reason (%u)", site->cause);
     }
 }
@@ -669,13 +771,15 @@ static void why_left(struct vcpu *vcpu, uint32_t *link, bool *linked, bool *by_l
 /* Whether the stopped instruction can be gone on with where it was left. */
 static const struct block *resumed(struct vcpu *vcpu)
 {
-    struct soft_cpu *soft = vcpu->soft;
-    const struct block *block = &vcpu->engine->block[soft->resume_block];
+    const struct soft_cpu *soft = vcpu->soft;
+    const struct engine *engine = vcpu->engine;
+    const struct block *block = &engine->block[soft->block_number];
 
-    if (!soft->resumes)
-        return NULL;
-    soft->resumes = false;
-    return __atomic_load_n(&block->dead, __ATOMIC_RELAXED) ? NULL : block;
+    return soft->resumes &&
+                   __atomic_load_n(&engine->generation, __ATOMIC_SEQ_CST) == vcpu->generation &&
+                   !__atomic_load_n(&block->dead, __ATOMIC_RELAXED)
+               ? block
+               : NULL;
 }
 
 /* Events and what others want. False: the CPU waits. */
@@ -705,7 +809,10 @@ static bool look_around(struct vcpu *vcpu)
 enum vcpu_event system_run(struct vcpu *vcpu)
 {
     struct soft_cpu *soft = vcpu->soft;
-    bool linked = false, by_lookup = false;
+    bool linked = false, by_lookup = false, resumes;
+    struct block left = {0};
+    unsigned insn = 0;
+    int again = 0;
     uint32_t link = 0;
 
     soft->waiting = true; /* C may have changed anything */
@@ -722,11 +829,14 @@ enum vcpu_event system_run(struct vcpu *vcpu)
             return VCPU_SPENT;
         take_up_context(vcpu);
         block = resumed(vcpu);
+        resumes = block;
         entry = soft->resume_entry;
         if (!block) {
             uint64_t pc = vcpu->state->pc;
-            struct block *found = find_or_make(vcpu);
+            struct block *found;
 
+            soft->resumes = false;
+            found = find_or_make(vcpu);
             if (!found || vcpu->state->pc != pc) {
                 linked = by_lookup = false;
                 soft->waiting = true;
@@ -742,8 +852,21 @@ enum vcpu_event system_run(struct vcpu *vcpu)
                 log_entry(vcpu, found);
         }
         linked = by_lookup = false;
-        if (vcpu_enter(vcpu, block, entry))
-            why_left(vcpu, &link, &linked, &by_lookup);
+        if (resumes) { /* what it was left with may be overwritten in between */
+            left = soft->block;
+            insn = soft->insn;
+            again = insn > 0 ? left.insns - (int)insn : 0; /* at the head it takes them itself */
+            budget_return(vcpu, -again);
+        }
+        if (!vcpu_enter(vcpu, block, entry)) {
+            if (resumes)
+                budget_return(vcpu, again);
+            continue;
+        }
+        soft->resumes = false;
+        if (resumes)
+            counts_return(vcpu, &left, insn);
+        why_left(vcpu, &link, &linked, &by_lookup);
     }
 }
 
@@ -754,6 +877,21 @@ static void guest_flush(void *opaque, enum ir_flush what, uint64_t address)
     struct vcpu *vcpu = opaque;
 
     tlb_flush(vcpu->soft, what, address, vcpu->engine->glue.empty);
+}
+
+static void tell_before(void *opaque, uint64_t linear, size_t size, bool write)
+{
+    told_before(opaque, linear, size, write);
+}
+
+static void tell_after(void *opaque, uint64_t linear, size_t size, bool write, const void *value)
+{
+    told_after(opaque, linear, size, write, value);
+}
+
+static void tell_turn(void *opaque)
+{
+    told_end(opaque, true);
 }
 
 static uint8_t *guest_cached(void *opaque, uint64_t linear, bool write)
@@ -859,6 +997,8 @@ void soft_new(struct vcpu *vcpu)
 
     soft->tlb = (struct ir_tlb){
         .opaque = vcpu, .flush = guest_flush, .cached = guest_cached, .has_code = guest_has_code};
+    soft->told = (struct ir_told){
+        .opaque = vcpu, .before = tell_before, .after = tell_after, .turn = tell_turn};
     soft->context_number = UINT32_MAX;
     vcpu->soft = soft;
     tlb_new(soft, (uint8_t *)vcpu->state, vcpu->engine->glue.empty);
@@ -876,6 +1016,12 @@ void vcpu_connect(struct vcpu *vcpu, const void *bus)
 
     system_of(vcpu)->connect(engine->config.guest_config, vcpu->state, bus, &vcpu->soft->tlb,
                              (unsigned)vcpu->number);
+}
+
+void vcpu_was_reset(struct vcpu *vcpu)
+{
+    trace_guest_cpu_reset(vcpu->number);
+    vcpu_changed(vcpu);
 }
 
 void vcpu_changed(struct vcpu *vcpu)

@@ -25,6 +25,9 @@ void vcpu_connect(struct vcpu *vcpu, const void *bus);
  * are void. Not while the vCPU runs. */
 void vcpu_changed(struct vcpu *vcpu);
 
+/* The same, and it was a reset. */
+void vcpu_was_reset(struct vcpu *vcpu);
+
 /* Something was requested of the CPU: if it runs, it looks at the next instruction boundary, within
  * vcpu_run(). Any thread; cheap when asked again before it has looked. */
 void vcpu_attend(struct vcpu *vcpu);

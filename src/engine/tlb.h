@@ -56,15 +56,20 @@ struct soft_cpu {
     struct ir_tlb tlb;                 /* what the guest gets */
     struct ir_context context;
     uint32_t context_number;
+    uint32_t probes;           /* set of probes that is taken up, +1 */
     unsigned table;            /* of the context: which of `jump` */
     struct mem_range range;    /* of RAM or ROM that was found last; region NULL: none */
     uint32_t attend, flush;    /* wanted by others */
     struct ir_operand operand; /* while a slow instruction is under way */
-    bool waiting;              /* the guest may wait for an event */
-    /* An instruction to be gone on with, when the TLB has been filled. */
-    bool resumes;
-    uint32_t resume_block;
-    uint64_t resume_entry;
+    uint64_t linear;           /* its address */
+    struct ir_told told;
+    bool waiting; /* the guest may wait for an event */
+    /* The block that was left in the middle, as it was then, and its number. */
+    struct block block;
+    uint32_t block_number;
+    unsigned insn;
+    uint64_t resume_entry; /* of that instruction; 0: it has none */
+    bool resumes;          /* it is to be gone on with there: the TLB has been filled */
     /* What the TLB was last filled for. */
     uint64_t filled;
     uint32_t filled_block, filled_insn;

@@ -210,7 +210,8 @@ struct vcpu *vcpu_new(struct engine *engine, int number, struct error *err)
     }
     empty_jump_table(vcpu);
     trace_guest_cpu_enter(number);
-    trace_guest_cpu_reset(number);
+    if (!engine->config.space) /* else its board resets it */
+        trace_guest_cpu_reset(number);
     pthread_mutex_lock(&engine->lock);
     vcpu->next = engine->vcpus;
     engine->vcpus = vcpu;

@@ -23,6 +23,7 @@ static const struct {
     {"count", offsetof(struct engine_options, count)},
     {"self-check", offsetof(struct engine_options, self_check)},
     {"random-exits", offsetof(struct engine_options, random_exits)},
+    {"no-tlb", offsetof(struct engine_options, no_tlb)},
 };
 
 enum { ENGINE_WORDS = sizeof engine_words / sizeof engine_words[0] };
@@ -52,7 +53,7 @@ static bool take(struct engine_options *engine, const struct option_pair *pair, 
     }
     return error_set(err,
                      "there is no word '%s'; there are one-insn, no-chain, no-liveness, count, "
-                     "self-check, random-exits, cache=SIZE, block=N",
+                     "self-check, random-exits, no-tlb, cache=SIZE, block=N",
                      pair->key);
 }
 

@@ -10,7 +10,7 @@
 /* What they are, for -h. */
 #define ENGINE_WORDS_HELP                                                              \
     "switches of the translator: one-insn, no-chain, no-liveness, count, self-check, " \
-    "random-exits, cache=SIZE, block=N"
+    "random-exits, no-tlb, cache=SIZE, block=N"
 
 /* Sets what the words say; others stay. */
 bool engine_options_words(struct engine_options *options, const char *text, struct error *err);

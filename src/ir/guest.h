@@ -56,6 +56,16 @@ enum ir_flush {
     IR_FLUSH_RIGHTS, /* nothing moved, but rights are decided anew */
 };
 
+/* Who is told what an instruction that C executes does to memory: each access before it is made,
+ * and behind it, in order. Linear addresses. */
+struct ir_told {
+    void *opaque;
+    void (*before)(void *opaque, uint64_t linear, size_t size, bool write);
+    void (*after)(void *opaque, uint64_t linear, size_t size, bool write, const void *value);
+    /* A repeated instruction has come to the end of one turn. */
+    void (*turn)(void *opaque);
+};
+
 /* What a guest's memory management is to the engine's TLB, and asks of it. */
 struct ir_tlb {
     void *opaque;
@@ -65,6 +75,7 @@ struct ir_tlb {
     uint8_t *(*cached)(void *opaque, uint64_t linear, bool write);
     /* Whether code was made from the page of RAM. */
     bool (*has_code)(void *opaque, uint64_t physical);
+    const struct ir_told *told; /* NULL: nobody */
 };
 
 /* What translated code depends on. Two that are equal share code. */
@@ -73,6 +84,7 @@ struct ir_context {
     uint64_t limit; /* of code: the last byte, where that is not the end of addresses */
     uint32_t mode;  /* the guest's own */
     uint8_t view;   /* which rights of pages hold: 0 to IR_VIEWS - 1 */
+    uint8_t code;   /* bytes of an address by default: 2, 4, 8 */
     bool single;    /* one instruction a block, and C looks behind it */
 };
 enum { IR_VIEWS = 3 };
@@ -89,13 +101,23 @@ struct ir_page {
 
 enum ir_event { IR_EVENT_NONE, IR_EVENT_TAKEN, IR_EVENT_WAIT };
 
+/* What became of an instruction that C executes. */
+enum ir_executed {
+    IR_EXECUTED,
+    IR_EXECUTED_PART, /* of a repeated one: state.pc is still there */
+    IR_RAISED,        /* its exception has been delivered */
+    IR_WANTS_ALONE,   /* nobody else may store meanwhile: nothing was done */
+    IR_BROUGHT,       /* C does not execute it, but has brought its operand */
+};
+
 /* A slow access: what an instruction, whose operand C brings, does to memory. */
 struct ir_operand {
     uint64_t linear;
     uint16_t size; /* bytes, up to IR_BOUNCE_BYTES */
     bool read, write;
-    bool locked; /* nobody else may store meanwhile */
-    bool alone;  /* given: nobody does */
+    bool alone;   /* given: nobody else stores meanwhile */
+    bool extends; /* what is read is sign-extended */
+    uint8_t kind; /* enum ir_jump_kind of the instruction */
 };
 
 struct ir_system {
@@ -123,12 +145,14 @@ struct ir_system {
      * raises an exception, which is delivered: what it did is taken back. False: it is not. */
     bool (*refuse_branch)(const void *config, void *state, const uint8_t *bytes, size_t size,
                           uint64_t pc);
-    /* Executes the instruction at state.pc in C, or delivers its exception. False: C does not, but
-     * has brought its operand to state.bounce, from byte (linear & 63) on, and temp[1] says where
-     * that is; it can be written too: translated code with soft.bounced goes on. If the operand is
-     * `locked` and the CPU not `alone`, nothing was done yet. */
-    bool (*execute)(const void *config, void *state, const uint8_t *bytes, size_t size,
-                    struct ir_operand *operand);
+    /* The linear address of an offset in the code segment. */
+    uint64_t (*linear)(const void *state, uint64_t pc);
+    /* Executes the instruction at state.pc in C, or delivers its exception. BROUGHT: its operand is
+     * in state.bounce, from byte (linear & 63) on, and temp[1] says where that is; it can be
+     * written too: translated code with soft.bounced goes on. WANTS_ALONE: it is locked, and the
+     * CPU not `alone`: nothing was done yet. */
+    enum ir_executed (*execute)(const void *config, void *state, const uint8_t *bytes, size_t size,
+                                struct ir_operand *operand);
     /* Puts the operand from state.bounce where it belongs. */
     void (*take_away)(void *state, const struct ir_operand *operand);
     /* The single instruction of a block has been executed. */

@@ -57,6 +57,9 @@ void ir_liveness(struct ir_block *block, bool keep)
         case IR_STREAM_OPEN:
         case IR_STREAM_MEMORY:
         case IR_CHECK_CODE:
+        case IR_PUSH_FLAGS:
+        case IR_POP_FLAGS:
+        case IR_LEAVE_IF:
         case IR_ANCHOR:
         case IR_ANCHOR_JUMP:
         case IR_EXIT: live = (struct live){NATIVE_ARITH | NATIVE_DF, 0xffff}; break;

@@ -51,8 +51,8 @@ enum ir_exit {
     IR_EXIT_INTERRUPT, /* somebody asked this vCPU to stop, at an instruction boundary */
     IR_EXIT_ACCESS,    /* the guest's accesses() tells what the instruction will do to memory */
     IR_EXIT_ACCESSED,  /* it has been executed */
-    IR_EXIT_MISS, /* the soft TLB does not know an address (state.miss) of the instruction; arg: its
-                     size in bytes, twice, and 1 for a write */
+    IR_EXIT_MISS,    /* the soft TLB does not know an address (state.miss) of the instruction; arg:
+                        its size in bytes, twice, and 1 for a write; and IR_SITE_DROPS */
     IR_EXIT_EVENT,   /* the instruction has been executed, and something may be pending */
     IR_EXIT_BUDGET,  /* fewer instructions are left than the block has, which has not begun */
     IR_EXIT_STEPPED, /* system mode: the block's one instruction has been executed, and C wants to
@@ -60,6 +60,10 @@ enum ir_exit {
     IR_EXIT_STALE,   /* the source bytes of a self-checking block have changed; pc is its start */
     IR_EXIT_COUNT,
 };
+
+/* In the argument of IR_EXIT_MISS, and of IR_EXIT_ACCESS in system mode: the instruction has
+ * recorded something since state.stream_mark, which is void, since it will be begun again. */
+enum { IR_SITE_DROPS = 1 << 17 };
 
 /* A segment as translated code uses it in system mode, where it is not flat. An access of `size`
  * bytes passes if offset + size - 1 is not above the limit of its kind; limits that are negative
@@ -92,7 +96,8 @@ struct ir_state {
 
     uint64_t temp[48]; /* of emitted code: values of generic operations */
 
-    uint64_t *stream; /* next word of the stream buffer (engine/stream.c) */
+    uint64_t *stream;      /* next word of the stream buffer (engine/stream.c) */
+    uint64_t *stream_mark; /* system mode: what it was at the beginning of the instruction */
 
     struct ir_segment segment[IR_STATE_SEGMENTS]; /* of system mode */
     int64_t budget;  /* instructions that may still be executed, if the engine counts them so */

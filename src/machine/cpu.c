@@ -44,6 +44,11 @@ struct machine_cpu *machine_current_cpu(const struct machine *machine)
     return current && current->machine == machine ? current : NULL;
 }
 
+struct x86_cpu *machine_thread_cpu(void)
+{
+    return current ? current->x86 : NULL;
+}
+
 /* --- host signals --- */
 
 static const int fault_signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP};
@@ -447,7 +452,7 @@ void machine_cpus_reset(struct machine *machine)
         x86_system_reset(cpu->x86, machine->options->model, cpu->x86->system.bus, cpu->number);
         cpu->a20_changed = true;
         cpu->told_shutdown = false;
-        vcpu_changed(cpu->vcpu);
+        vcpu_was_reset(cpu->vcpu);
         if (local_apic_pending(cpu->apic)) {
             x86_request(cpu->x86, X86_REQUEST_INTERRUPT);
         }

@@ -145,6 +145,8 @@ static inline bool machine_may_run(const struct machine *machine)
 /* --- cpu.c --- */
 
 bool machine_cpus_new(struct machine *machine, struct error *err);
+/* The record of the CPU whose thread this is; else NULL. */
+struct x86_cpu *machine_thread_cpu(void);
 /* Their local APICs; before the devices that send to them. */
 bool machine_cpus_connect(struct machine *machine, struct error *err);
 void machine_cpus_free(struct machine *machine);

@@ -107,6 +107,10 @@ enum shutdown_cause {
 const char *run_state_name(enum run_state state);
 const char *shutdown_cause_name(enum shutdown_cause cause);
 
+/* Adds the context fields `cpl`, `mode` and `cr3` of events: the CPU whose thread fires one. At
+ * start-up, before options are read. */
+void machine_fields_add(void);
+
 /* --- what is asked for --- */
 
 /* -action, -no-reboot, -no-shutdown. */

@@ -48,6 +48,16 @@ FAULT(16, rmw_at_end, "read-modify-write at FFFF", VECTOR_GP, 0, (DEVIATION(NO_L
       "mov $0xffff, %bx; 9: addw $1, (%bx)")
 FAULT(16, jump_beyond, "a jump with 32-bit operand beyond FFFF", VECTOR_GP, 0, (DEVIATION(NO_LIMITS)),
       "mov $0x5000, %ax; mov %ax, %ds; movw $0x30cd, 0; mov $0x50000, %eax; 9: jmp *%eax")
+FAULT(16, call_beyond, "a CALL beyond FFFF leaves SP", VECTOR_GP, 0, (AX(0x50000), SP(0), DEVIATION(NO_LIMITS)),
+      "mov $0x5000, %ax; mov %ax, %ds; movw $0x30cd, 0; mov $0x50000, %eax; 9: calll *%eax")
+FAULT(16, call_memory_beyond, "a CALL through memory beyond FFFF leaves SP", VECTOR_GP, 0, (SP(-4), DEVIATION(NO_LIMITS)),
+      "mov $0x5000, %ax; mov %ax, %ds; movw $0x30cd, 0; mov %sp, %bp; pushl $0x50000; 9: calll *-4(%bp)")
+FAULT(16, ret_beyond, "a RET n beyond FFFF leaves SP", VECTOR_GP, 0, (SP(-12), DEVIATION(NO_LIMITS)),
+      "mov $0x5000, %ax; mov %ax, %ds; movw $0x30cd, 0; sub $8, %sp; pushl $0x50000; 9: retl $6")
+FAULT(16, jcc_beyond, "a Jcc that is taken beyond FFFF", VECTOR_GP, 0, (DEVIATION(NO_LIMITS)),
+      "mov $0x5000, %ax; mov %ax, %ds; movw $0x30cd, 0; or %ax, %ax; 9: .byte 0x66, 0x0f, 0x85; .long 0x50000 - . - 4")
+CASE(16, jcc_not_beyond, "a Jcc beyond FFFF that is not taken", (AX(1)),
+     "mov $1, %ax; or %ax, %ax; .byte 0x66, 0x0f, 0x84; .long 0x50000 - . - 4")
 FAULT(16, string_at_end, "REP MOVSW stops at FFFF", VECTOR_GP, 0, (AX(0), DX(0x3000), DEVIATION(NO_LIMITS)),
       "mov $0x3000, %dx; mov %dx, %ds; mov %dx, %es; mov $4, %cx; mov $0xfffb, %si; mov $0x100, %di\n"
       "9: rep movsw")

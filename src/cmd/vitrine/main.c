@@ -77,6 +77,7 @@ int main(int argc, char **argv)
         log_item_support(log_items_here[i]);
     }
     engine_filter_fields_add();
+    machine_fields_add();
     switch (options_parse(&options, argc, argv, &err)) {
     case OPTIONS_DONE: return 0;
     case OPTIONS_WRONG: return fail(&err);

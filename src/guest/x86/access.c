@@ -73,12 +73,55 @@ static bool find_pieces(struct x86_cpu *cpu, uint64_t linear, size_t size, unsig
            find_piece(cpu, second, size - first, access, &piece[1], fault);
 }
 
+/* Who is to be told of such an access; NULL: nobody. */
+static const struct ir_told *told_of(const struct x86_cpu *cpu, unsigned access)
+{
+    return cpu->system.telling && !(access & (X86_ACCESS_IMPLICIT | X86_ACCESS_EXECUTE))
+               ? cpu->system.tlb->told
+               : NULL;
+}
+
+void x86_turn_done(const struct x86_cpu *cpu)
+{
+    const struct ir_told *told = told_of(cpu, 0);
+
+    if (told) {
+        told->turn(told->opaque);
+    }
+}
+
+void x86_tell_before(const struct x86_cpu *cpu, uint64_t linear, size_t size, bool write)
+{
+    const struct ir_told *told = told_of(cpu, 0);
+
+    if (told) {
+        told->before(told->opaque, linear, size, write);
+    }
+}
+
+void x86_tell(const struct x86_cpu *cpu, uint64_t linear, size_t size, const void *was,
+              const void *is)
+{
+    const struct ir_told *told = told_of(cpu, 0);
+
+    if (told) {
+        told->before(told->opaque, linear, size, false);
+        told->before(told->opaque, linear, size, true);
+        told->after(told->opaque, linear, size, false, was);
+        told->after(told->opaque, linear, size, true, is);
+    }
+}
+
 bool x86_linear_read(struct x86_cpu *cpu, uint64_t linear, void *to, size_t size, unsigned access,
                      struct x86_fault *fault)
 {
+    const struct ir_told *told = told_of(cpu, access);
     struct piece piece[2];
     uint8_t *at = to;
 
+    if (told) {
+        told->before(told->opaque, linear, size, false);
+    }
     if (!find_pieces(cpu, linear, size, access, piece, fault)) {
         return false;
     }
@@ -94,15 +137,22 @@ bool x86_linear_read(struct x86_cpu *cpu, uint64_t linear, void *to, size_t size
         !(access & (X86_ACCESS_IMPLICIT | X86_ACCESS_EXECUTE))) {
         x86_debug_data(cpu, linear, size, false);
     }
+    if (told) {
+        told->after(told->opaque, linear, size, false, to);
+    }
     return true;
 }
 
 bool x86_linear_write(struct x86_cpu *cpu, uint64_t linear, const void *from, size_t size,
                       unsigned access, struct x86_fault *fault)
 {
+    const struct ir_told *told = told_of(cpu, access);
     struct piece piece[2];
     const uint8_t *at = from;
 
+    if (told) {
+        told->before(told->opaque, linear, size, true);
+    }
     if (!find_pieces(cpu, linear, size, access | X86_ACCESS_WRITE, piece, fault)) {
         return false;
     }
@@ -117,15 +167,25 @@ bool x86_linear_write(struct x86_cpu *cpu, uint64_t linear, const void *from, si
     if (cpu->system.mode & X86_MODE_WATCH && !(access & X86_ACCESS_IMPLICIT)) {
         x86_debug_data(cpu, linear, size, true);
     }
+    if (told) {
+        told->after(told->opaque, linear, size, true, from);
+    }
     return true;
 }
 
 bool x86_linear_probe(struct x86_cpu *cpu, uint64_t linear, size_t size, unsigned access,
                       struct x86_fault *fault)
 {
+    const struct ir_told *told = told_of(cpu, access);
     struct piece piece[2];
 
-    return find_pieces(cpu, linear, size, access, piece, fault);
+    if (find_pieces(cpu, linear, size, access, piece, fault)) {
+        return true;
+    }
+    if (told) {
+        told->before(told->opaque, linear, size, access & X86_ACCESS_WRITE);
+    }
+    return false;
 }
 
 bool x86_linear_change(struct x86_cpu *cpu, uint64_t linear, uint8_t set, uint8_t clear,
@@ -463,7 +523,7 @@ static bool push_at_once(struct x86_cpu *cpu, struct x86_stack *stack, unsigned 
     struct x86_fault fault;
     uint64_t linear;
 
-    if (stack->sp < total || cpu->system.mode & X86_MODE_WATCH ||
+    if (stack->sp < total || x86_watched(cpu) ||
         !stack_linear(cpu, stack, stack->sp - total, total, X86_ACCESS_WRITE, &linear, &fault) ||
         (cpu->system.mode & X86_MODE_ALIGN && linear & (size - 1))) {
         return false;

@@ -70,6 +70,21 @@ static inline bool x86_raise_db(struct x86_fault *fault, uint64_t dr6)
 
 /* --- linear addresses */
 
+/* Somebody sees each access by itself: they are made one by one. */
+static inline bool x86_watched(const struct x86_cpu *cpu)
+{
+    return cpu->system.telling || cpu->system.mode & X86_MODE_WATCH;
+}
+
+/* A repeated instruction has come to the end of one turn. */
+void x86_turn_done(const struct x86_cpu *cpu);
+
+/* An access that is made without the functions below: tells of it before; or of both of a read and
+ * a write when they are done. */
+void x86_tell_before(const struct x86_cpu *cpu, uint64_t linear, size_t size, bool write);
+void x86_tell(const struct x86_cpu *cpu, uint64_t linear, size_t size, const void *was,
+              const void *is);
+
 /* Up to 4096 bytes. */
 bool x86_linear_read(struct x86_cpu *cpu, uint64_t linear, void *to, size_t size, unsigned access,
                      struct x86_fault *fault);

@@ -61,12 +61,26 @@ static bool change_device(struct x86_cpu *cpu, const struct bit *bit, enum chang
     return x86_seg_write(cpu, bit->segment, bit->offset, &after, bit->size, fault);
 }
 
+/* The operand as it is, for who watches. */
+static bool look_before(struct x86_cpu *cpu, const struct bit *bit, uint64_t *linear,
+                        uint64_t *value, struct x86_fault *fault)
+{
+    bool telling = cpu->system.telling, good;
+
+    cpu->system.telling = false; /* that is told when it is done */
+    good = x86_seg_linear(cpu, bit->segment, bit->offset, bit->size, X86_ACCESS_WRITE, linear,
+                          fault) &&
+           x86_seg_read(cpu, bit->segment, bit->offset, value, bit->size, fault);
+    cpu->system.telling = telling;
+    return good;
+}
+
 /* In RAM, with the operand's rights: only the byte with the bit is changed. */
 static bool change_bit(struct x86_cpu *cpu, const struct bit *bit, enum change change,
                        uint64_t *value, struct x86_fault *fault)
 {
     unsigned byte = bit->number / 8;
-    uint64_t linear;
+    uint64_t linear, after;
     uint8_t *host;
 
     if (!x86_seg_probe(cpu, bit->segment, bit->offset, bit->size, fault)) {
@@ -75,10 +89,17 @@ static bool change_bit(struct x86_cpu *cpu, const struct bit *bit, enum change c
     if (!x86_seg_run(cpu, bit->segment, bit->offset + byte, 1, X86_ACCESS_WRITE, &host)) {
         return change_device(cpu, bit, change, value, fault);
     }
-    *value = (uint64_t)change_byte(host, change, (uint8_t)(1u << bit->number % 8)) << 8 * byte;
-    if (cpu->system.mode & X86_MODE_WATCH &&
-        x86_seg_linear(cpu, bit->segment, bit->offset, bit->size, X86_ACCESS_WRITE, &linear,
-                       fault)) {
+    if (x86_watched(cpu) && !look_before(cpu, bit, &linear, value, fault)) {
+        return false;
+    }
+    *value = (*value & ~(UINT64_C(0xff) << 8 * byte)) |
+             (uint64_t)change_byte(host, change, (uint8_t)(1u << bit->number % 8)) << 8 * byte;
+    if (!x86_watched(cpu)) {
+        return true;
+    }
+    after = changed(*value, change, UINT64_C(1) << bit->number);
+    x86_tell(cpu, linear, bit->size, value, &after);
+    if (cpu->system.mode & X86_MODE_WATCH) {
         x86_debug_data(cpu, linear, bit->size, true);
     }
     return true;

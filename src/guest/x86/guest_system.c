@@ -51,6 +51,7 @@ static void context(const void *state, struct ir_context *context)
     context->base = wide ? 0 : cpu->system.segment[NATIVE_CS].base;
     context->limit = wide ? 0 : cpu->system.segment[NATIVE_CS].limit;
     context->view = (uint8_t)x86_view(cpu, X86_ACCESS_READ);
+    context->code = (uint8_t)(2u << (mode & X86_MODE_CODE));
     context->single = mode & single_bits;
 }
 
@@ -69,7 +70,7 @@ static void soft(const void *state, const struct ir_context *context, struct ir_
     (void)state;
     block->mode = mode;
     block->soft.base = context->base;
-    block->soft.code = (uint8_t)(2u << (mode & X86_MODE_CODE));
+    block->soft.code = context->code;
     block->soft.stack = wide ? 8 : mode & X86_MODE_STACK32 ? 4 : 2;
     block->soft.based = (uint8_t)(~flat & 63);
     block->soft.no_tlb = mode & (X86_MODE_ALIGN | X86_MODE_WATCH);
@@ -147,6 +148,13 @@ static bool code(void *state, uint64_t *linear, unsigned *room)
     }
     x86_raise(cpu, &fault);
     return false;
+}
+
+static uint64_t linear(const void *state, uint64_t pc)
+{
+    const struct x86_cpu *cpu = state;
+
+    return x86_code64(cpu) ? pc : (uint32_t)(cpu->system.segment[NATIVE_CS].base + pc);
 }
 
 static bool inside(const void *state)
@@ -274,17 +282,23 @@ static bool bring(struct x86_cpu *cpu, const struct x86_insn *insn, struct ir_op
     operand->size = native->mem_size;
     operand->read = native->mem_access & NATIVE_READ;
     operand->write = native->mem_access & NATIVE_WRITE;
+    operand->extends = native->attributes & NATIVE_SIGNED;
     at = cpu->state.bounce + (operand->linear & 63);
     cpu->state.temp[1] = (uint64_t)(uintptr_t)at;
     if (!x86_system_operand(cpu, &other, operand->linear, operand->size, access, fault)) {
         return false;
     }
-    if (operand->write &&
-        !x86_linear_probe(cpu, operand->linear, operand->size, X86_ACCESS_WRITE, fault)) {
-        return false;
+    if (operand->read) {
+        x86_tell_before(cpu, operand->linear, operand->size, false);
     }
-    return !operand->read ||
-           x86_linear_read(cpu, operand->linear, at, operand->size, X86_ACCESS_READ, fault);
+    if (operand->write) {
+        x86_tell_before(cpu, operand->linear, operand->size, true);
+    }
+    cpu->system.telling = false;
+    return (!operand->write ||
+            x86_linear_probe(cpu, operand->linear, operand->size, X86_ACCESS_WRITE, fault)) &&
+           (!operand->read ||
+            x86_linear_read(cpu, operand->linear, at, operand->size, X86_ACCESS_READ, fault));
 }
 
 /* SDM vol. 3, 8.1.2: XCHG with memory needs no prefix. */
@@ -299,8 +313,44 @@ static bool is_locked(const struct x86_insn *insn)
              (native->opcode == XCHG_BYTE || native->opcode == XCHG)));
 }
 
-static bool execute(const void *config, void *state, const uint8_t *bytes, size_t size,
-                    struct ir_operand *operand)
+/* What a branch is to who traces them (enum ir_jump_kind). */
+static uint8_t kind_of(const struct x86_insn *insn)
+{
+    enum { CALL_9A = 0x9a, JMP_EA = 0xea, GROUP5 = 0xff, GROUP5_CALL = 3 };
+    const struct native_insn *native = &insn->native;
+
+    switch (insn->lowering) {
+    case X86_LOWER_JMP:
+    case X86_LOWER_JMP_R: return IR_KIND_JUMP;
+    case X86_LOWER_CALL:
+    case X86_LOWER_CALL_R: return IR_KIND_CALL;
+    case X86_LOWER_RET:
+    case X86_LOWER_IRET: return IR_KIND_RET;
+    case X86_LOWER_FAR:
+        if (native->opcode == CALL_9A ||
+            (native->opcode == GROUP5 && (native->reg & 7) == GROUP5_CALL)) {
+            return IR_KIND_CALL;
+        }
+        return native->opcode == JMP_EA || native->opcode == GROUP5 ? IR_KIND_JUMP : IR_KIND_RET;
+    default: return IR_KIND_NONE;
+    }
+}
+
+/* In C; true if it has to be translated code. */
+static bool execute_insn(struct x86_cpu *cpu, const struct x86_insn *insn,
+                         struct ir_operand *operand, bool *done, struct x86_fault *fault)
+{
+    if (!x86_executes(insn) && insn->lowering == X86_LOWER_NATIVE &&
+        x86_plain_memory(&insn->native) && insn->native.mem_access) {
+        *done = bring(cpu, insn, operand, fault);
+        return *done;
+    }
+    *done = x86_execute(cpu, insn, fault);
+    return false;
+}
+
+static enum ir_executed execute(const void *config, void *state, const uint8_t *bytes, size_t size,
+                                struct ir_operand *operand)
 {
     const struct x86_model *model = config;
     struct x86_cpu *cpu = state;
@@ -308,28 +358,32 @@ static bool execute(const void *config, void *state, const uint8_t *bytes, size_
     struct x86_insn insn;
     enum x86_decode result =
         x86_decode(x86_code_mode(cpu), &model->features, bytes, size, cpu->state.pc, &insn);
+    bool done = false, brought = false;
     unsigned vector;
 
+    *operand = (struct ir_operand){.alone = operand->alone};
     if (result != X86_DECODE_OK) {
         raise_undecoded(cpu, result);
-        return true;
+        return IR_RAISED;
     }
-    operand->locked = is_locked(&insn);
-    if (operand->locked && !operand->alone) {
-        return false;
+    if (is_locked(&insn) && !operand->alone) {
+        return IR_WANTS_ALONE;
     }
-    if (!x86_unit_allowed(cpu->system.mode, &insn, &vector)) {
+    operand->kind = kind_of(&insn);
+    if (x86_unit_allowed(cpu->system.mode, &insn, &vector)) {
+        cpu->system.telling = cpu->system.tlb && cpu->system.tlb->told;
+        brought = execute_insn(cpu, &insn, operand, &done, &fault);
+        cpu->system.telling = false;
+    } else {
         x86_raise_plain(&fault, vector);
-    } else if (!x86_executes(&insn) && insn.lowering == X86_LOWER_NATIVE &&
-               x86_plain_memory(&insn.native) && insn.native.mem_access) {
-        if (bring(cpu, &insn, operand, &fault)) {
-            return false;
-        }
-    } else if (x86_execute(cpu, &insn, &fault)) {
-        return true;
     }
-    x86_raise(cpu, &fault);
-    return true;
+    if (!done) {
+        x86_raise(cpu, &fault);
+        return IR_RAISED;
+    }
+    return brought                                                           ? IR_BROUGHT
+           : insn.native.attributes & NATIVE_REP && cpu->state.pc == insn.pc ? IR_EXECUTED_PART
+                                                                             : IR_EXECUTED;
 }
 
 static void take_away(void *state, const struct ir_operand *operand)
@@ -387,6 +441,7 @@ static const struct ir_system x86_system_functions = {
     .code = code,
     .inside = inside,
     .refuse_branch = refuse_branch,
+    .linear = linear,
     .execute = execute,
     .take_away = take_away,
     .stepped = stepped,

@@ -190,6 +190,7 @@ bool x86_check_area(struct x86_cpu *cpu, const struct x86_insn *insn, uint64_t a
     bool write = insn->native.mem_access & NATIVE_WRITE;
     uint64_t last = address + size - 1;
     uint64_t byte[2] = {alignment == 16 ? last : address, alignment == 16 ? address : last};
+    bool telling = cpu->system.telling, good = true;
     uint8_t value;
 
     if (alignment == 64 && (address & 63)) {
@@ -207,13 +208,13 @@ bool x86_check_area(struct x86_cpu *cpu, const struct x86_insn *insn, uint64_t a
     if (address >> 63) {
         byte[0] = address;
     }
-    for (unsigned i = 0; i < 2; i++) {
-        if (write ? !x86_probe_write(cpu, insn, byte[i], 1, fault)
-                  : !x86_read(cpu, insn, byte[i], &value, 1, fault)) {
-            return false;
-        }
+    cpu->system.telling = false; /* these are no accesses yet */
+    for (unsigned i = 0; i < 2 && good; i++) {
+        good = write ? x86_probe_write(cpu, insn, byte[i], 1, fault)
+                     : x86_read(cpu, insn, byte[i], &value, 1, fault);
     }
-    return true;
+    cpu->system.telling = telling;
+    return good;
 }
 
 bool x86_probe_write(struct x86_cpu *cpu, const struct x86_insn *insn, uint64_t address,

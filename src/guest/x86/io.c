@@ -126,6 +126,7 @@ static bool string(struct x86_cpu *cpu, const struct x86_insn *insn, once_fn *on
         if (!once(cpu, insn, port, size, fault)) {
             return false;
         }
+        x86_turn_done(cpu);
         x86_set_gpr(cpu, X86_RCX, address_size, count - 1);
         x86_debug_io(cpu, port, size);
     }

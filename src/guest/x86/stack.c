@@ -161,8 +161,11 @@ bool x86_sys_call(struct x86_cpu *cpu, const struct x86_insn *insn, struct x86_f
     struct x86_stack stack;
 
     x86_stack_open(cpu, &stack);
-    if (!find_target(cpu, insn, &target, fault) ||
-        !x86_push(cpu, &stack, insn->native.opsize, &next, 1, fault)) {
+    if (!find_target(cpu, insn, &target, fault)) {
+        return false;
+    }
+    x86_turn_done(cpu); /* what was read is told before the push */
+    if (!x86_push(cpu, &stack, insn->native.opsize, &next, 1, fault)) {
         return false;
     }
     x86_stack_close(cpu, &stack);

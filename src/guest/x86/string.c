@@ -112,6 +112,7 @@ static bool once(struct string *s, struct x86_fault *fault)
         load(s, value);
     }
     advance(s, 1);
+    x86_turn_done(cpu);
     return true;
 }
 
@@ -256,7 +257,7 @@ static uint64_t run(struct string *s, size_t most)
 static bool in_runs(const struct x86_cpu *cpu)
 {
     return !(cpu->state.flags & NATIVE_DF) && !(cpu->system_flags & X86_FLAG_TF) &&
-           !(cpu->system.mode & (X86_MODE_WATCH | X86_MODE_ALIGN));
+           !x86_watched(cpu) && !(cpu->system.mode & X86_MODE_ALIGN);
 }
 
 /* Elements done, `count` at most and not 0; 0 with `fault`. */

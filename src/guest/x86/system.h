@@ -217,6 +217,7 @@ struct x86_system {
     bool nmi_blocked;
     bool is_bsp;
     bool monitor_armed;
+    bool telling;              /* accesses are told (struct ir_told): an instruction is under way */
     uint8_t number;            /* of the CPU, for probes */
     uint64_t monitor_physical; /* of the line */
     uint8_t monitor_line[64];  /* as MONITOR found it */

@@ -221,6 +221,8 @@ static bool is_native(const struct ir_block *block, const struct x86_insn *insn)
         return false;
     if (is_plain_stack(n))
         return true;
+    if (block->each_access && (n->mem_implicit & STRINGS || is_bit_string(n)))
+        return false; /* C tells of them */
     if (n->mem_implicit & STRINGS)
         return is_plain_string(block, n);
     if (is_bit_string(n))
@@ -273,7 +275,7 @@ static bool flags_are_free(const struct ir_block *block)
 static void lower_pushf(struct ir_block *block, const struct x86_insn *insn)
 {
     if (block->mode & X86_MODE_V86 || block->soft.stepped || block->soft.no_tlb ||
-        insn->native.opsize == 2)
+        block->each_access || insn->native.opsize == 2)
         leave(block);
     else
         append(block, IR_PUSH_FLAGS, system_flags_at, 0, false, insn->native.opsize);
@@ -286,7 +288,7 @@ static void look_for_events(struct ir_block *block)
 
 static void lower_popf(struct ir_block *block, const struct x86_insn *insn)
 {
-    if (!flags_are_free(block) || insn->native.opsize == 2) {
+    if (!flags_are_free(block) || block->each_access || insn->native.opsize == 2) {
         leave(block);
         return;
     }
@@ -334,7 +336,7 @@ static void lower_native(struct ir_block *block, struct x86_insn *insn)
         leave(block);
         return;
     }
-    if (!is_native(block, insn)) {
+    if (!is_native(block, insn) || (block->each_access && x86_accesses_apart(insn))) {
         leave(block);
         return;
     }

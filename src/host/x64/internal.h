@@ -118,6 +118,7 @@ struct x64_emit {
     unsigned insn;  /* guest instruction being emitted */
     uint16_t saved; /* registers whose guest value is in the state block now */
     uint8_t flags;  /* IR_POINT_FLAGS: the guest's flags are there */
+    bool marked;    /* system mode: state.stream_mark is where the instruction's records begin */
     struct x64_run run;
     const struct ir_op *count;         /* to be done with the indirect jump that follows */
     uint32_t anchor[IR_BLOCK_ANCHORS]; /* where they are */
@@ -161,6 +162,17 @@ void x64_run_op(struct x64_emit *e, const struct ir_op *op);
 void x64_run_leave(struct x64_emit *e);
 /* Registers that the run has borrowed for the whole block. */
 uint16_t x64_run_saved(const struct x64_emit *e);
+
+/* --- soft_stream.c: records in system mode --- */
+
+/* Emits the generic operations [first, last) of a block; or as many as there are from `first` on,
+ * and returns how many. */
+void x64_soft_region(struct x64_emit *e, unsigned first, unsigned last);
+unsigned x64_soft_regions(struct x64_emit *e, unsigned first);
+
+/* The arithmetic flags to a word of the state block and back, by way of RAX. scratch.c. */
+void x64_flags_out(struct x64_emit *e);
+void x64_flags_in(struct x64_emit *e);
 
 /* --- functions of struct ir_host that both memory modes share --- */
 

@@ -289,7 +289,7 @@ void x64_native_far(struct x64_emit *e, const struct native_insn *native)
 
 /* --- flags --- */
 
-static void flags_out(struct x64_emit *e)
+void x64_flags_out(struct x64_emit *e)
 {
     static const uint8_t lahf_seto[] = {0x9f, 0x0f, 0x90, 0xc0};
 
@@ -299,7 +299,7 @@ static void flags_out(struct x64_emit *e)
     x64_load_state(e->code, X64_RAX, X64_REG(X64_RAX));
 }
 
-static void flags_in(struct x64_emit *e)
+void x64_flags_in(struct x64_emit *e)
 {
     static const uint8_t add_sahf[] = {0x04, 0x7f, 0x9e}; /* add al, 7f: OF = old AL; sahf */
 
@@ -560,7 +560,7 @@ void x64_linear_address(struct x64_emit *e, const struct native_insn *native, en
 static void restore(struct region *r)
 {
     if (r->keep_flags)
-        flags_in(r->e);
+        x64_flags_in(r->e);
     for (unsigned i = 0; i < 3; i++)
         if (r->stored >> r->reg[i] & 1)
             x64_give_back(r->e, r->reg[i]);
@@ -930,7 +930,7 @@ void x64_region(struct x64_emit *e, unsigned first, unsigned last)
     }
     if (r.keep_flags) {
         x64_point(e, 0);
-        flags_out(e); /* RAX is stored and loaded in it: as saved as not */
+        x64_flags_out(e); /* RAX is stored and loaded in it: as saved as not */
         e->flags = IR_POINT_FLAGS;
     }
     x64_point(e, 0);

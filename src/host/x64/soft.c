@@ -160,7 +160,7 @@ unsigned x64_soft_value_of(struct ir_code *code, unsigned reg, unsigned temp)
 void x64_soft_or_leave(struct x64_emit *e, unsigned cause, uint64_t target)
 {
     static const uint8_t jrcxz[] = {0xe3, 0x05, 0xe9};
-    unsigned site = x64_site(e, cause, target);
+    unsigned site = x64_site(e, cause, target | (e->marked ? (uint64_t)IR_SITE_DROPS : 0));
 
     x64_bytes(e->code, jrcxz, sizeof(jrcxz));
     e->code->site[site].patch = (uint32_t)e->code->size;
@@ -693,8 +693,28 @@ static void emit_jump(struct x64_emit *e, uint64_t target, bool through, bool fa
     link_here(e, IR_EXIT_LINK, target);
 }
 
-static void emit_jump_if(struct x64_emit *e, const struct ir_op *op)
+/* Something is recorded on the taken way first: over it if it is not taken. */
+static void emit_long_jump_if(struct x64_emit *e, const struct ir_op *op, unsigned first)
 {
+    uint32_t over, disp;
+
+    x64_byte(e->code, 0x0f);
+    x64_byte(e->code, 0x80 | (op->cond ^ 1));
+    over = (uint32_t)e->code->size;
+    x64_u32(e->code, 0);
+    x64_soft_region(e, first, first + op->reg);
+    emit_jump(e, op->imm, false, false);
+    disp = (uint32_t)e->code->size - (over + 4);
+    if (!e->code->full)
+        memcpy(e->code->write + over, &disp, sizeof(disp));
+}
+
+static void emit_jump_if(struct x64_emit *e, const struct ir_op *op, unsigned first)
+{
+    if (op->reg > 0) {
+        emit_long_jump_if(e, op, first);
+        return;
+    }
     align_patch(e->code, 2);
     x64_byte(e->code, 0x0f);
     x64_byte(e->code, 0x80 | op->cond);
@@ -702,7 +722,7 @@ static void emit_jump_if(struct x64_emit *e, const struct ir_op *op)
 }
 
 /* LOOP, LOOPE, LOOPNE, JRCXZ: the counter in RCX as wide as it counts, then over or to the jump. */
-static void emit_jump_loop(struct x64_emit *e, const struct ir_op *op)
+static void emit_jump_loop(struct x64_emit *e, const struct ir_op *op, unsigned first)
 {
     const struct native_insn *n = &e->block->native[op->native];
     unsigned size = x64_soft_address_size(e, n), kind = n->opcode & 3;
@@ -732,9 +752,13 @@ static void emit_jump_loop(struct x64_emit *e, const struct ir_op *op)
         x64_bytes(code, not_taken, sizeof(not_taken));
     }
     over = code->size - 1;
+    if (op->reg > 0)
+        x64_soft_region(e, first, first + op->reg);
     emit_jump(e, op->imm, false, false);
     if (code->full)
         return;
+    if (code->size - over - 1 > 127)
+        bug("x64: a short jump over %zu bytes", code->size - over - 1);
     code->write[over] = (uint8_t)(code->size - over - 1);
     if (skip_flags)
         code->write[skip_flags] = (uint8_t)(code->size - skip_flags - 1);
@@ -768,22 +792,16 @@ static void emit_jump_target(struct x64_emit *e, const struct ir_op *op)
     jump_through(e->code, e->block->soft.jump_table, x64_site(e, IR_EXIT_LOOKUP, 0));
 }
 
-static void emit_count(struct ir_code *code, const struct ir_op *op)
-{
-    x64_load_state(code, R9, op->reg);
-    x64_lea(code, R9, R9, (int32_t)op->imm);
-    x64_store_state(code, op->reg, R9);
-}
-
 /* --- blocks --- */
 
-static void emit_op(struct x64_emit *e, const struct ir_op *op)
+/* Returns how many operations behind it are done with. */
+static unsigned emit_op(struct x64_emit *e, unsigned index)
 {
     const struct ir_block *block = e->block;
+    const struct ir_op *op = &block->op[index];
 
     switch (op->op) {
     case IR_NATIVE: emit_native(e, &block->native[op->native]); break;
-    case IR_COUNT: emit_count(e->code, op); break;
     case IR_CHANGE_BIT: x64_soft_change_bits(e, op); break;
     case IR_STORE_BYTE: x64_soft_store_byte(e, op); break;
     case IR_GET_WORD: x64_soft_get_word(e, op); break;
@@ -794,11 +812,15 @@ static void emit_op(struct x64_emit *e, const struct ir_op *op)
     case IR_TARGET: emit_target(e, op); break;
     case IR_JUMP_TARGET: emit_jump_target(e, op); break;
     case IR_JUMP: emit_jump(e, op->imm, op->cond, block->falls_through); break;
-    case IR_JUMP_IF: emit_jump_if(e, op); break;
-    case IR_JUMP_LOOP: emit_jump_loop(e, op); break;
+    case IR_JUMP_IF: emit_jump_if(e, op, index + 1); return op->reg;
+    case IR_JUMP_LOOP: emit_jump_loop(e, op, index + 1); return op->reg;
     case IR_EXIT: x64_leave(e, x64_site(e, op->reg, op->imm)); break;
-    default: bug("x64: no code for operation %s in system mode", ir_op_name(op->op));
+    default:
+        if (!ir_op_is_generic(op->op))
+            bug("x64: no code for operation %s in system mode", ir_op_name(op->op));
+        return x64_soft_regions(e, index) - 1;
     }
+    return 0;
 }
 
 static void indirect_prologue(struct ir_code *code, const struct ir_glue *glue, uint64_t pc)
@@ -835,10 +857,11 @@ static void soft_emit(struct ir_code *code, const struct ir_glue *glue,
 
         if (op->op == IR_INSN) {
             e.insn = op->insn;
+            e.marked = false;
             x64_point(&e, IR_POINT_BOUNDARY);
             continue;
         }
-        emit_op(&e, op);
+        i += emit_op(&e, i);
         if (i + 1 < block->op_count && block->op[i + 1].op != IR_INSN)
             x64_point(&e, 0);
     }
