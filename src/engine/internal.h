@@ -532,8 +532,8 @@ void log_fault(struct vcpu *vcpu);
 
 /* --- run.c: what the loop of system mode shares --- */
 
-/* The block at pc is run, from its entry or from further on (`entry`, executed address). False: it
- * was not, for somebody wants this thread to stop. */
+/* The block at pc is run, from its entry (`entry` 0) or from further on (executed address). False:
+ * it was not, for somebody wants this thread to stop. */
 bool vcpu_enter(struct vcpu *vcpu, const struct block *block, uint64_t entry);
 void vcpu_look_begin(struct vcpu *vcpu);
 void vcpu_look_end(struct vcpu *vcpu);

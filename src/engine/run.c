@@ -176,7 +176,7 @@ static bool set_out(struct vcpu *vcpu, const struct block *block, uint64_t entry
         __atomic_load_n(&engine->generation, __ATOMIC_SEQ_CST) != vcpu->generation)
         return false;
     *pc = vcpu->soft ? soft_linear(vcpu, block->pc) : block->pc; /* nobody flushes from here on */
-    engine->host->set_entry(vcpu->state, entry);
+    engine->host->set_entry(vcpu->state, entry ? entry : block_exec(engine, block));
     return !__atomic_load_n(&engine->stop, __ATOMIC_SEQ_CST) &&
            !__atomic_load_n(&block->dead, __ATOMIC_RELAXED) &&
            (vcpu->soft ? soft_settled(vcpu)
@@ -448,7 +448,7 @@ enum vcpu_event vcpu_run(struct vcpu *vcpu)
         arrival = (struct arrival){0};
         if (log_item_on(LOG_EXEC) || log_item_on(LOG_CPU))
             log_entry(vcpu, block);
-        if (!vcpu_enter(vcpu, block, block_exec(vcpu->engine, block)))
+        if (!vcpu_enter(vcpu, block, 0))
             continue;
         next = why_left(vcpu, &arrival);
         if (next == NEXT_BLOCK && (vcpu->set & SET_STEP) && has_executed(vcpu)) {

@@ -451,7 +451,7 @@ static bool run_bounced(struct vcpu *vcpu)
     while (!executed && !vcpu->fault_pending) {
         struct block *block = find_or_make(vcpu);
 
-        if (block && vcpu_enter(vcpu, block, block_exec(vcpu->engine, block)))
+        if (block && vcpu_enter(vcpu, block, 0))
             executed = vcpu->state->exit == IR_EXIT_LINK && vcpu->left.cause == IR_EXIT_ACCESSED;
     }
     __atomic_store_n(&vcpu->set, set, __ATOMIC_RELAXED);
@@ -847,7 +847,7 @@ enum vcpu_event system_run(struct vcpu *vcpu)
             if (by_lookup && vcpu_chains(vcpu))
                 block_remember(vcpu, found);
             block = found;
-            entry = block_exec(vcpu->engine, found);
+            entry = 0;
             if (log_item_on(LOG_EXEC) || log_item_on(LOG_CPU))
                 log_entry(vcpu, found);
         }

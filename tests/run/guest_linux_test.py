@@ -30,7 +30,7 @@ EXPECTED = re.compile(r"""
     | \]\ +\#\d+$
     | mtrr:\ your\ CPUs\ had\ inconsistent
     | Unstable\ clock\ detected | keep\ using\ the\ local\ clock | "trace_clock=local" | on\ the\ kernel\ command\ line
-     | tsc:\ Unable\ to\ calibrate\ against\ PIT | APIC\ calibration\ not\ consistent
+     | tsc:\ Unable\ to\ calibrate\ against\ PIT | tsc:\ PIT\ calibration\ deviates\ from | APIC\ calibration\ not\ consistent
      | hrtimer:\ interrupt\ took | hpet:\ Lost\ [0-9]+\ RTC\ interrupts
     """, re.VERBOSE)
 
