@@ -511,6 +511,7 @@ static void miss(struct vcpu *vcpu)
     if (!crosses && !known) {
         if (!sys->walk(vcpu->state, linear, write ? IR_RIGHT_WRITE : IR_RIGHT_READ, &page)) {
             counts_correct(vcpu, block, site->insn, true);
+            execute(vcpu);
             return;
         }
         if (fill(vcpu, linear, write, &page)) {

@@ -100,7 +100,8 @@ struct ir_system {
     void (*context)(const void *state, struct ir_context *context);
     /* Fills in what the guest knows of the block: sizes, segments, whether accesses are for C. */
     void (*soft)(const void *state, const struct ir_context *context, struct ir_block *block);
-    /* Walks for an access (enum ir_right, one); false: the exception has been delivered. */
+    /* Walks for an access (enum ir_right, one). False: it raises an exception, which for code has
+     * been delivered; for data execute() finds it, or another that comes first. */
     bool (*walk)(void *state, uint64_t linear, enum ir_right access, struct ir_page *page);
     /* The same without an effect. */
     bool (*look)(void *state, uint64_t linear, struct ir_page *page);

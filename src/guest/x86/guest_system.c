@@ -10,7 +10,9 @@
 #include "guest/x86/cpuid.h"
 #include "guest/x86/guest.h"
 #include "guest/x86/registers.h"
+#include "guest/x86/rows.h"
 #include "guest/x86/unit.h"
+#include "guest/x86/xstate.h"
 
 /* Of the mode word, what code depends on; the rest decides what C does. */
 static const uint32_t code_bits =
@@ -91,7 +93,9 @@ static bool walk(void *state, uint64_t linear, enum ir_right access, struct ir_p
 
     memset(&walk, 0, sizeof walk);
     if (!x86_walk(cpu, linear, how, &walk, &fault)) {
-        x86_raise(cpu, &fault);
+        if (access == IR_RIGHT_EXECUTE) {
+            x86_raise(cpu, &fault);
+        }
         return false;
     }
     if (!(cpu->system.cr0 & X86_CR0_PG)) {
@@ -179,6 +183,36 @@ static void fetch_fault(void *state)
     raise_undecoded(state, X86_DECODE_SHORT);
 }
 
+/* SDM vol. 1, 8.6: what waits for exceptions that are pending, before it does anything else.
+ * CVTPI2PD with memory has nothing to do with the unit. */
+static bool waits_for_x87(const struct native_insn *native)
+{
+    enum { FNSTENV = 6, FNSTCW = 7, FNSAVE = 6, FNSTSW = 7 };
+
+    if (!(native->attributes & NATIVE_X87) ||
+        (native->map == NATIVE_MAP_0F && native->opcode == 0x2a && native->prefix & NATIVE_66)) {
+        return false;
+    }
+    switch (native->map == NATIVE_MAP_ONE ? native->opcode : 0) {
+    case 0xd9: return native->reg != FNSTENV && native->reg != FNSTCW;
+    case 0xdd: return native->reg != FNSAVE && native->reg != FNSTSW;
+    default: return true;
+    }
+}
+
+/* Vectors that must lie on a multiple of their size, and do not (SDM vol. 3, 6.15, #GP). Those of
+ * SHA must on Intel's processors, need not on AMD's: the host knows. */
+static bool is_misaligned(const struct x86_insn *insn, uint64_t linear)
+{
+    enum { FXSAVE_SIZE = 512, FXSAVE_ALIGNMENT = 16 };
+
+    if (insn->native.mem_size == FXSAVE_SIZE) {
+        return linear & (FXSAVE_ALIGNMENT - 1);
+    }
+    return insn->row->traits & X86_TRAIT_ALIGN && insn->feature != X86_FEATURE_SHA &&
+           linear & (insn->native.mem_size - 1u);
+}
+
 /* Brings the operand of an instruction that the host executes. */
 static bool bring(struct x86_cpu *cpu, const struct x86_insn *insn, struct ir_operand *operand,
                   struct x86_fault *fault)
@@ -200,6 +234,9 @@ static bool bring(struct x86_cpu *cpu, const struct x86_insn *insn, struct ir_op
     };
     at = cpu->state.bounce + (operand->linear & 63);
     cpu->state.temp[1] = (uint64_t)(uintptr_t)at;
+    if (is_misaligned(insn, operand->linear)) {
+        return x86_raise_error(fault, X86_VECTOR_GP, 0);
+    }
     if (!x86_system_operand(cpu, &other, operand->linear, operand->size, access, fault)) {
         return false;
     }
@@ -228,6 +265,10 @@ static bool execute(const void *config, void *state, const uint8_t *bytes, size_
     }
     if (!x86_unit_allowed(cpu->system.mode, &insn, &vector)) {
         x86_raise_plain(&fault, vector);
+    } else if (waits_for_x87(&insn.native) && x86_xstate_pending(cpu->state.vector)) {
+        if (x86_float_error(cpu, &fault)) {
+            return true;
+        }
     } else if (!x86_executes(&insn) && insn.lowering == X86_LOWER_NATIVE &&
                x86_plain_memory(&insn.native) && insn.native.mem_access) {
         if (bring(cpu, &insn, operand, &fault)) {
