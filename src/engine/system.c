@@ -454,7 +454,7 @@ static void take_away(struct vcpu *vcpu)
     uint64_t in_region;
     uint8_t *host;
 
-    if (!operand->write)
+    if (!operand->write || (operand->doubtful && !sys->written(vcpu->state)))
         return;
     if (offset + operand->size > PAGE || !sys->look(vcpu->state, operand->linear, &page) ||
         !(page.rights & IR_RIGHT_WRITE) || !find_ram(vcpu, page.physical, &range) ||

@@ -91,6 +91,7 @@ struct ir_operand {
     uint64_t linear;
     uint16_t size; /* bytes, up to IR_BOUNCE_BYTES */
     bool read, write;
+    bool doubtful; /* it is written only if written() says so */
 };
 
 struct ir_system {
@@ -113,6 +114,8 @@ struct ir_system {
      * that is; it can be written too: translated code with soft.bounced goes on. */
     bool (*execute)(const void *config, void *state, const uint8_t *bytes, size_t size,
                     struct ir_operand *operand);
+    /* Whether the instruction, which has been executed, has stored a doubtful operand. */
+    bool (*written)(const void *state);
     /* Puts the operand from state.bounce where it belongs. */
     void (*take_away)(void *state, const struct ir_operand *operand);
     /* The single instruction of a block has been executed. */

@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/memory.h"
+#include "compare.h"
 #include "engine/engine.h"
 #include "engine/system.h"
 #include "guest/x86/bus.h"
@@ -464,6 +465,30 @@ void soft_side_run(struct soft_machine *m, const struct soft_run *how, enum scra
 }
 
 /* --- judging --- */
+
+const char *soft_excluded(const struct x86_row *row)
+{
+    static const char *const names[] = {"sgdt", "sidt", "sldt", "str", "smsw"};
+
+    for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(row->mnemonic, names[i]) == 0)
+            return "tells of the kernel, or is done by it";
+    return NULL;
+}
+
+/* What the manual leaves open where several bytes of memory are asked for: whether MASKMOV asks for
+ * those that it does not write; in which order ENTER, which reads and writes, asks. */
+unsigned soft_allowed(const struct x86_row *row, const struct outcome *native,
+                      const struct outcome *soft)
+{
+    if (row == NULL || native->fault.trap != X86_VECTOR_PF)
+        return 0;
+    if (strstr(row->mnemonic, "maskmov") != NULL && row->implicit & NATIVE_MASKMOV)
+        return soft->fault.trap == X86_VECTOR_PF ? COMPARE_ADDRESS : ~0u;
+    if (strcmp(row->mnemonic, "enter") == 0 && soft->fault.trap == X86_VECTOR_PF)
+        return COMPARE_ADDRESS | COMPARE_FAULT | COMPARE_MEMORY;
+    return 0;
+}
 
 bool soft_any_cpl(const struct x86_row *row, const struct test_case *c)
 {

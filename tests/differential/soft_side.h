@@ -43,11 +43,17 @@ void soft_connect(struct soft_machine *m, struct vcpu *vcpu);
 void soft_side_run(struct soft_machine *m, const struct soft_run *how, enum scratch_layout layout,
                    const struct machine *in, struct outcome *out);
 
+/* Why this row is not run in system mode, though natively; NULL: it is. */
+const char *soft_excluded(const struct x86_row *row);
 /* Whether the case means the same at CPL 0. */
 bool soft_any_cpl(const struct x86_row *row, const struct test_case *c);
 
 /* Takes from two outcomes what the kernel, not the CPU, makes different. */
 void soft_settle(const struct soft_run *how, struct outcome *native, struct outcome *soft);
+
+/* Kinds of difference that no manual rules out. */
+unsigned soft_allowed(const struct x86_row *row, const struct outcome *native,
+                      const struct outcome *soft);
 
 /* "ram", "warm code, CPL 0" and so on; static. */
 const char *soft_run_name(const struct soft_run *how);

@@ -231,6 +231,7 @@ static bool bring(struct x86_cpu *cpu, const struct x86_insn *insn, struct ir_op
         .size = native->mem_size,
         .read = native->mem_access & NATIVE_READ,
         .write = native->mem_access & NATIVE_WRITE,
+        .doubtful = waits_for_x87(native),
     };
     at = cpu->state.bounce + (operand->linear & 63);
     cpu->state.temp[1] = (uint64_t)(uintptr_t)at;
@@ -279,6 +280,17 @@ static bool execute(const void *config, void *state, const uint8_t *bytes, size_
     }
     x86_raise(cpu, &fault);
     return true;
+}
+
+/* SDM vol. 1, 8.5: an x87 instruction that has raised one of these, unmasked, has not stored. */
+static bool written(const void *state)
+{
+    enum { INVALID = 1, OVERFLOW = 8, UNDERFLOW = 16 };
+    const struct x86_cpu *cpu = state;
+    unsigned raised = x86_xstate_word(cpu->state.vector, X86_XSTATE_FSW),
+             masked = x86_xstate_word(cpu->state.vector, X86_XSTATE_FCW);
+
+    return !(raised & ~masked & (INVALID | OVERFLOW | UNDERFLOW));
 }
 
 static void take_away(void *state, const struct ir_operand *operand)
@@ -336,6 +348,7 @@ static const struct ir_system x86_system_functions = {
     .look = look,
     .code = code,
     .execute = execute,
+    .written = written,
     .take_away = take_away,
     .stepped = stepped,
     .raise = raise,
