@@ -184,13 +184,14 @@ static void fetch_fault(void *state)
 }
 
 /* SDM vol. 1, 8.6: what waits for exceptions that are pending, before it does anything else.
- * CVTPI2PD with memory has nothing to do with the unit. */
+ * CVTPI2PD with memory has nothing to do with the unit, CVTPI2PS not on AMD's processors: the host
+ * knows. */
 static bool waits_for_x87(const struct native_insn *native)
 {
     enum { FNSTENV = 6, FNSTCW = 7, FNSAVE = 6, FNSTSW = 7 };
 
     if (!(native->attributes & NATIVE_X87) ||
-        (native->map == NATIVE_MAP_0F && native->opcode == 0x2a && native->prefix & NATIVE_66)) {
+        (native->map == NATIVE_MAP_0F && native->opcode == 0x2a)) {
         return false;
     }
     switch (native->map == NATIVE_MAP_ONE ? native->opcode : 0) {
