@@ -111,6 +111,11 @@ void engine_side_soft(void)
     soft = true;
 }
 
+bool engine_side_is_soft(void)
+{
+    return soft;
+}
+
 /* The cache of `near` has a few pages beside. */
 bool engine_side_owns(uint64_t address)
 {

@@ -18,6 +18,7 @@ const char *engine_side_name(unsigned number);
 
 /* In system mode from now on: engine_side_run_soft(). Before all others. */
 void engine_side_soft(void);
+bool engine_side_is_soft(void);
 
 /* Which CPU the guest has, as -cpu has it; NULL: max. Once, before all others. False with a
  * sentence where there is no such model. */

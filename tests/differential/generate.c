@@ -28,6 +28,8 @@ const char *generate_excluded(const struct x86_row *row)
     /* What the guest lacks is undefined there, and not run natively. */
     if (row->feature != X86_FEATURE_NONE && !x86_has(engine_side_features(), row->feature))
         return NULL;
+    if (engine_side_is_soft() && soft_excluded(row) != NULL)
+        return soft_excluded(row);
     if (row->table == X86_TABLE_0F && row->opcode == 0x0d && row->match & X86_SELECT_REG)
         return "defined on Intel's processors, undefined on AMD's";
     for (unsigned i = 0; i < sizeof EXCLUDED / sizeof *EXCLUDED; i++)

@@ -8,7 +8,6 @@
 #include "base/error.h"
 #include "differential.h"
 #include "encode.h"
-#include "soft_side.h"
 
 struct item *items;
 unsigned item_count;
@@ -63,8 +62,6 @@ void items_make(void)
 
         if (!encode_possible(&rows[i]) || generate_excluded(&rows[i]) != NULL)
             continue;
-        if (settings.soft && soft_excluded(&rows[i]) != NULL)
-            continue;
         both = encode_both_forms(&rows[i], &item.memory);
         name_row(rows, i, &item);
         add_item(item);
@@ -85,8 +82,6 @@ void items_print_excluded(void)
         struct item item = {.row = &rows[i]};
         const char *reason = generate_excluded(&rows[i]);
 
-        if (reason == NULL && settings.soft)
-            reason = soft_excluded(&rows[i]);
         if (reason == NULL && encode_possible(&rows[i]))
             continue;
         name_row(rows, i, &item);

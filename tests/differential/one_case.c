@@ -60,7 +60,9 @@ void one_case_print_how(struct strbuf *out, const struct item *item, uint32_t nu
     strbuf_printf(out, "%s case %u: differential --seed %#llx --row %s --case %u --switch %s%s",
                   item->name, number, (unsigned long long)settings.seed, item->name, number,
                   engine_side_name(side),
-                  settings.probes ? " --probes" : settings.soft ? " --soft" : "");
+                  settings.probes ? " --probes"
+                  : settings.soft ? " --soft"
+                                  : "");
     if (settings.cpu != NULL)
         strbuf_printf(out, " --cpu %s", settings.cpu);
     strbuf_puts(out, "\n");
@@ -196,7 +198,7 @@ static unsigned allowed(const struct test_case *c, const struct outcome *native,
         return COMPARE_MEMORY;
     if (c->selectors)
         return COMPARE_ADDRESS | COMPARE_FAULT | COMPARE_MEMORY;
-    if (c->two_strings && settings.probes)
+    if (c->two_strings && (settings.probes || settings.soft))
         return COMPARE_ADDRESS | COMPARE_FAULT;
     return c->several && a->signal == b->signal ? COMPARE_ADDRESS : 0;
 }

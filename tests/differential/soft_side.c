@@ -45,6 +45,7 @@ enum {
     USER_DATA = 0x2b,
     USER_CODE = 0x33,
     TSS = 0x40,
+    CPU_NUMBER = 0x78,
 };
 
 enum pte { PRESENT = 1, WRITABLE = 2, USER = 4, ACCESSED = 0x20, DIRTY = 0x40 };
@@ -194,11 +195,14 @@ static void build_tables(struct soft_machine *m)
         unsigned selector;
         uint64_t value;
     } descriptors[] = {
-        {KERNEL_CODE, UINT64_C(0x00af9b000000ffff)}, {KERNEL_DATA, UINT64_C(0x00cf93000000ffff)},
-        {USER_CODE_32, UINT64_C(0x00cffb000000ffff)}, {USER_DATA, UINT64_C(0x00cff3000000ffff)},
+        {KERNEL_CODE, UINT64_C(0x00af9b000000ffff)},
+        {KERNEL_DATA, UINT64_C(0x00cf93000000ffff)},
+        {USER_CODE_32, UINT64_C(0x00cffb000000ffff)},
+        {USER_DATA, UINT64_C(0x00cff3000000ffff)},
         {USER_CODE, UINT64_C(0x00affb000000ffff)},
         {TSS, UINT64_C(0x00008b0000000067) | (uint64_t)TSS_AT << 16},
         {TSS + 8, KERNEL >> 32},
+        {CPU_NUMBER, UINT64_C(0x0040f50000000000)},
     };
     uint64_t stack = KERNEL + STACK_END;
 
@@ -214,7 +218,7 @@ static void build_tables(struct soft_machine *m)
                   (handler >> 16 & 0xffff) << 48);
         put64(m, IDT_AT + 16 * vector + 8, handler >> 32);
     }
-    memset(ram(m, HANDLERS_AT), 0xf4, VECTORS + 1); /* HLT */
+    memset(ram(m, HANDLERS_AT), 0xf4, VECTORS + 1);    /* HLT */
     memcpy(ram(m, TSS_AT) + 36, &stack, sizeof stack); /* IST 1 */
     memset(ram(m, TSS_AT) + 102, 0xff, 2);             /* no bitmap of ports */
     for (uint64_t at = 0; at < TABLES_AT; at += PAGE)
@@ -279,8 +283,8 @@ void soft_connect(struct soft_machine *m, struct vcpu *vcpu)
     system->gdt = (struct x86_table_register){KERNEL + GDT_AT, 0x7f};
     system->idt = (struct x86_table_register){KERNEL + IDT_AT, 16 * VECTORS - 1};
     system->segment[X86_TR] = (struct x86_segment){KERNEL + TSS_AT, 0x67, 0x8b00, TSS};
-    system->cr0 = X86_CR0_PG | X86_CR0_PE | X86_CR0_MP | X86_CR0_ET | X86_CR0_NE | X86_CR0_WP |
-                  X86_CR0_AM;
+    system->cr0 =
+        X86_CR0_PG | X86_CR0_PE | X86_CR0_MP | X86_CR0_ET | X86_CR0_NE | X86_CR0_WP | X86_CR0_AM;
     system->cr3 = TABLES_AT;
     system->cr4 = X86_CR4_PAE | X86_CR4_PGE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT |
                   X86_CR4_FSGSBASE | X86_CR4_OSXSAVE;
@@ -477,14 +481,26 @@ const char *soft_excluded(const struct x86_row *row)
 }
 
 /* What the manual leaves open where several bytes of memory are asked for: whether MASKMOV asks for
- * those that it does not write; in which order ENTER, which reads and writes, asks. */
+ * those that it does not write, and has become MMX before; in which order CMPS asks, and ENTER,
+ * which reads and writes, and what loads much. */
 unsigned soft_allowed(const struct x86_row *row, const struct outcome *native,
                       const struct outcome *soft)
 {
-    if (row == NULL || native->fault.trap != X86_VECTOR_PF)
+    bool page = native->fault.trap == X86_VECTOR_PF;
+
+    if (row == NULL || (!page && native->fault.trap != X86_VECTOR_GP))
+        return 0;
+    if (strncmp(row->mnemonic, "cmps", 4) == 0 && row->implicit & NATIVE_STRING_SI)
+        return soft->fault.signal == SIGTRAP ? 0 : COMPARE_ADDRESS | COMPARE_FAULT;
+    if (strcmp(row->mnemonic, "maskmovq") == 0 && !page)
+        return COMPARE_X87;
+    if (!page)
         return 0;
     if (strstr(row->mnemonic, "maskmov") != NULL && row->implicit & NATIVE_MASKMOV)
-        return soft->fault.trap == X86_VECTOR_PF ? COMPARE_ADDRESS : ~0u;
+        return soft->fault.trap == X86_VECTOR_PF ? COMPARE_ADDRESS | COMPARE_X87 : ~0u;
+    if (row->memory_type == X86_TYPE_512 || strcmp(row->mnemonic, "frstor") == 0 ||
+        strcmp(row->mnemonic, "fldenv") == 0)
+        return COMPARE_ADDRESS;
     if (strcmp(row->mnemonic, "enter") == 0 && soft->fault.trap == X86_VECTOR_PF)
         return COMPARE_ADDRESS | COMPARE_FAULT | COMPARE_MEMORY;
     return 0;
@@ -495,7 +511,7 @@ bool soft_any_cpl(const struct x86_row *row, const struct test_case *c)
     if (row == NULL || c->selectors)
         return false;
     switch (row->lowering) {
-    case X86_LOWER_NATIVE:
+    case X86_LOWER_NATIVE: return strcmp(row->mnemonic, "rdpmc") != 0;
     case X86_LOWER_JCC:
     case X86_LOWER_LOOP:
     case X86_LOWER_JMP:
