@@ -679,6 +679,23 @@ static uint8_t *guest_cached(void *opaque, uint64_t linear, bool write)
     return tlb_cached(vcpu->soft, vcpu->soft->context.view, linear, write);
 }
 
+static uint64_t guest_pc(void *opaque, uint64_t host)
+{
+    const struct vcpu *vcpu = opaque;
+
+    return engine_guest_pc(vcpu->engine, host);
+}
+
+static uint64_t guest_data(void *opaque, uint64_t host)
+{
+    const struct vcpu *vcpu = opaque;
+    uint64_t bounced = host - (uint64_t)(uintptr_t)vcpu->state->bounce, linear;
+
+    if (bounced < sizeof(vcpu->state->bounce))
+        return vcpu->soft->operand.linear;
+    return tlb_linear(vcpu->soft, host, &linear) ? linear : host;
+}
+
 /* --- what others do --- */
 
 void vcpu_attend(struct vcpu *vcpu)
@@ -763,7 +780,11 @@ void soft_new(struct vcpu *vcpu)
 {
     struct soft_cpu *soft = mem_alloc(sizeof(*soft));
 
-    soft->tlb = (struct ir_tlb){.opaque = vcpu, .flush = guest_flush, .cached = guest_cached};
+    soft->tlb = (struct ir_tlb){.opaque = vcpu,
+                                .flush = guest_flush,
+                                .cached = guest_cached,
+                                .guest_pc = guest_pc,
+                                .guest_data = guest_data};
     soft->context_number = UINT32_MAX;
     vcpu->soft = soft;
     tlb_new(soft, (uint8_t *)vcpu->state, vcpu->engine->glue.empty);

@@ -76,6 +76,9 @@ void tlb_flush(struct soft_cpu *soft, enum ir_flush what, uint64_t address, uint
 void tlb_protect(struct soft_cpu *soft, const uint8_t *host);
 uint8_t *tlb_cached(const struct soft_cpu *soft, unsigned view, uint64_t linear, bool write);
 
+/* The linear address of a byte that an entry of any view leads to; false: there is none. */
+bool tlb_linear(const struct soft_cpu *soft, uint64_t host, uint64_t *linear);
+
 struct code_entry *tlb_code(struct soft_cpu *soft, uint64_t linear);
 
 void tlb_new(struct soft_cpu *soft, uint8_t *tables, uint64_t empty);

@@ -63,6 +63,11 @@ struct ir_tlb {
     /* The host address of a byte that the guest may access in its current mode, if the TLB knows;
      * else NULL. */
     uint8_t *(*cached)(void *opaque, uint64_t linear, bool write);
+    /* What addresses of the host, which its unit has kept of the last instruction, are to the
+     * guest: of code its pc, of data the linear address by which the TLB knows it; themselves if
+     * they are neither. NULL: none are. */
+    uint64_t (*guest_pc)(void *opaque, uint64_t host);
+    uint64_t (*guest_data)(void *opaque, uint64_t host);
 };
 
 /* What translated code depends on. Two that are equal share code. */
