@@ -6,6 +6,7 @@
  * should be. */
 #include <string.h>
 
+#include "engine_side.h"
 #include "operands.h"
 
 enum { PIECES = 4, PINS = 3 };
@@ -114,7 +115,9 @@ static void add_instruction(struct program *p)
     operands_set(&o);
     c->size += insn.length;
     c->undefined = (c->undefined & ~insn.native.flags_written) | insn.native.flags_undefined;
-    c->x87_gs |= insn.native.attributes & NATIVE_X87 && insn.native.segment == NATIVE_GS;
+    c->x87_gs |= insn.native.attributes & NATIVE_X87 &&
+                 (insn.native.segment == NATIVE_GS ||
+                  (insn.native.segment == NATIVE_FS && engine_side_is_soft()));
     p->written++;
 }
 
