@@ -491,20 +491,21 @@ unsigned soft_allowed(const struct x86_row *row, const struct outcome *native,
     bool page = native->fault.trap == X86_VECTOR_PF;
     uint64_t rip = soft->machine.rip;
 
-    if (row == NULL || (!page && native->fault.trap != X86_VECTOR_GP))
+    if (!page && native->fault.trap != X86_VECTOR_GP)
         return 0;
+    if (row == NULL) /* a program, in which there may be any of these */
+        return page && soft->fault.trap == X86_VECTOR_PF ? COMPARE_ADDRESS : 0;
     /* A branch to no address is noticed where it leads. */
     if (!page && soft->fault.trap == X86_VECTOR_GP && (uint64_t)((int64_t)(rip << 16) >> 16) != rip)
         return COMPARE_RIP | COMPARE_REGISTERS | COMPARE_MEMORY;
     if (strncmp(row->mnemonic, "cmps", 4) == 0 && row->implicit & NATIVE_STRING_SI)
         return soft->fault.signal == SIGTRAP ? 0 : COMPARE_ADDRESS | COMPARE_FAULT;
-    if (strcmp(row->mnemonic, "maskmovq") == 0 && !page)
-        return COMPARE_X87;
+    if (strstr(row->mnemonic, "maskmov") != NULL && row->implicit & NATIVE_MASKMOV)
+        return soft->fault.trap == native->fault.trap && rip == native->machine.rip
+                   ? COMPARE_ADDRESS | COMPARE_FAULT | COMPARE_X87
+                   : ~0u;
     if (!page)
         return 0;
-    if (strstr(row->mnemonic, "maskmov") != NULL && row->implicit & NATIVE_MASKMOV)
-        return soft->fault.trap == X86_VECTOR_PF ? COMPARE_ADDRESS | COMPARE_FAULT | COMPARE_X87
-                                                 : ~0u;
     if (row->memory_type == X86_TYPE_512 || strcmp(row->mnemonic, "frstor") == 0 ||
         strcmp(row->mnemonic, "fldenv") == 0)
         return COMPARE_ADDRESS;
