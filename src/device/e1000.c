@@ -278,14 +278,23 @@ static uint32_t read_register(struct e1000 *e, uint32_t offset)
     }
 }
 
+/* A receive queue that has got descriptors takes what waits; a receiver that is off loses it. */
+static void receive_again(struct e1000 *e)
+{
+    if (e->nic.name && !e->receiving)
+        net_accept(&e->nic);
+}
+
 static void write_control(struct e1000 *e, uint32_t value)
 {
     bool reset = value & CTRL_RST, phy_reset = value & CTRL_PHY_RST;
 
-    if (reset)
+    if (reset) {
         reset_mac(e);
-    else
+        receive_again(e);
+    } else {
         e->reg[E1000_CTRL] = value & ~((uint32_t)CTRL_RST | CTRL_PHY_RST);
+    }
     if (phy_reset)
         e1000_phy_reset(e);
 }
@@ -310,13 +319,6 @@ static void write_address(struct e1000 *e, unsigned index, uint32_t value)
         trace_e1000x_mac_indicate(mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
         net_nic_set_mac(&e->nic, mac);
     }
-}
-
-/* A receive queue that has got descriptors takes what waits. */
-static void receive_again(struct e1000 *e)
-{
-    if (e->nic.name && !e->receiving)
-        net_accept(&e->nic);
 }
 
 /* Those whose writing does something. */
@@ -507,6 +509,7 @@ static void reset(struct device *device)
     reset_mac(e);
     e1000_phy_power_on(e);
     net_nic_set_mac(&e->nic, e->mac);
+    receive_again(e);
 }
 
 static bool loaded(struct device *device, struct error *err)

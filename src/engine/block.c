@@ -578,6 +578,8 @@ static void plant(struct engine *engine, struct ir_block *ir, const struct sourc
         kinds |= 1u << COUNTED_INSTRUCTIONS;
     engine->group_counted[engine->code->block_count] = (uint8_t)kinds;
     engine->group_run[engine->code->block_count] = engine->probe_site_count;
+    if (engine->options.budget && engine->group_place && !(set & SET_BEGUN))
+        plant_head(ir, &(struct ir_op){.op = IR_BUDGET, .size = 8, .imm = ir->insn_count}, 1);
     if (!engine->group_place)
         probes_plant(engine, ir, set & SET_PROBES);
     if (source->checked || engine->options.self_check) {

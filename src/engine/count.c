@@ -139,6 +139,8 @@ void counts_correct(struct vcpu *vcpu, const struct block *block, unsigned insn,
     uint64_t begun = insn + (started ? 1 : 0); /* an event is fired before its instruction */
     uint64_t *sum = vcpu->counted;
 
+    if (vcpu->engine->options.budget)
+        vcpu->state->budget += block->insns - (int)insn;
     if (block->counted == 0)
         return;
     /* All of it has been counted: off again. Who asks has entered the block. */

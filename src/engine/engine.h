@@ -64,6 +64,7 @@ struct engine_options {
     bool one_instruction; /* every block holds one instruction */
     bool no_liveness;     /* flags are always kept */
     bool count;           /* count instructions exactly (vcpu_instructions()) */
+    bool budget;          /* system mode: run only as many instructions as vcpu_grant() says */
     bool self_check;      /* every block compares its source bytes */
     bool random_exits;    /* leave translated code at random block heads */
     size_t cache_size;    /* bytes of code; 0: 128 MiB */
@@ -117,6 +118,7 @@ enum vcpu_event {
     VCPU_SYSCALL,     /* the guest asks for a system call; pc is behind the instruction */
     VCPU_FAULT,       /* an exception of the guest: vcpu_fault() */
     VCPU_INTERRUPTED, /* vcpu_interrupt() was called */
+    VCPU_SPENT,       /* system mode: all instructions that were granted are executed */
     VCPU_WAITS,       /* system mode: halted, and nothing is pending that would wake it */
 };
 

@@ -246,6 +246,7 @@ struct engine {
     struct mem_listener space_listener;
     struct mem_code_listener code_listener;
     const struct mem_region *heard;         /* the last region that the listener was given */
+    pthread_mutex_t store_lock;             /* system mode: who stores without the TLB */
     uint64_t group_return[IR_GROUP_BLOCKS]; /* where its call will return to; 0: no call */
     uint8_t group_counted[IR_GROUP_BLOCKS];
     uint8_t group_count_at[IR_GROUP_BLOCKS];

@@ -13,6 +13,8 @@
 #include "engine/internal.h"
 #include "symbol/symbol.h"
 
+enum { LOOK_PAGE = 4096 };
+
 static void name_of(struct engine *engine, uint64_t pc, struct strbuf *text)
 {
     if (engine->config.symbols)
@@ -33,16 +35,43 @@ static void write_out(struct strbuf *text)
     strbuf_free(text);
 }
 
+/* The bytes of a block that has just been made. In system mode they are copied: they may lie on two
+ * pages that do not follow each other. */
+static const uint8_t *code_of(const struct engine *engine, const struct block *block, uint8_t *room)
+{
+    const struct code_place *place = engine->group_place;
+
+    if (!place)
+        return (const uint8_t *)(uintptr_t)block->pc; // NOLINT: one to one
+    unsigned offset = (unsigned)(place->offset + block->pc - engine->group_pc[0]) & (LOOK_PAGE - 1);
+    unsigned first = LOOK_PAGE - offset < block->bytes ? LOOK_PAGE - offset : block->bytes;
+    memcpy(room, (const uint8_t *)(uintptr_t)place->page->address + offset, first); // NOLINT
+    if (first < block->bytes && place->second)
+        memcpy(room + first, (const uint8_t *)(uintptr_t)place->second->address, // NOLINT
+               block->bytes - first);
+    else
+        memset(room + first, 0, block->bytes - first);
+    return room;
+}
+
 static void log_guest_code(struct engine *engine, const struct block *block)
 {
-    const struct disas_style style = {DISAS_64, DISAS_ATT, name_for_disas, engine};
+    struct disas_style style = {DISAS_64, DISAS_ATT, name_for_disas, engine};
     struct strbuf text, symbol;
+    uint8_t room[UINT16_MAX];
+    uint64_t linear = block->pc;
 
+    if (engine->group_place) {
+        const struct ir_context *context =
+            &engine->context[(block->set & ~SET_FLAGS) >> SET_CONTEXT_SHIFT];
+        linear += context->base;
+        linear = engine->guest->system->disas(context) == DISAS_64 ? linear : (uint32_t)linear;
+        style.mode = (enum disas_mode)engine->guest->system->disas(context);
+    }
     strbuf_init(&text);
     strbuf_init(&symbol);
-    name_of(engine, block->pc, &symbol);
-    disas_in_asm(&style, symbol.data, (const void *)(uintptr_t)block->pc, block->bytes, // NOLINT
-                 block->pc, &text);
+    name_of(engine, linear, &symbol);
+    disas_in_asm(&style, symbol.data, code_of(engine, block, room), block->bytes, linear, &text);
     strbuf_free(&symbol);
     write_out(&text);
 }
@@ -158,6 +187,7 @@ static const char *const causes[IR_EXIT_COUNT] = {
     [IR_EXIT_INTERRUPT] = "signal or request",
     [IR_EXIT_MISS] = "TLB miss",
     [IR_EXIT_EVENT] = "event to be looked for",
+    [IR_EXIT_BUDGET] = "instructions spent",
     [IR_EXIT_STEPPED] = "single step",
     [IR_EXIT_STALE] = "source bytes changed",
 };

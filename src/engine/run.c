@@ -140,7 +140,7 @@ static void note_site(struct vcpu *vcpu)
     const struct site *site = &engine->site[vcpu->state->exit_arg];
     const struct block *block;
 
-    if (vcpu->state->exit != IR_EXIT_LINK)
+    if (vcpu->state->exit != IR_EXIT_LINK && !(vcpu->soft && vcpu->state->exit == IR_EXIT_LOOKUP))
         return;
     block = &engine->block[site->block];
     /* What does not change: others link the site under the lock. */

@@ -182,7 +182,7 @@ static enum found find_code(struct vcpu *vcpu, uint64_t linear, bool quietly,
 
 static bool same_context(const struct ir_context *a, const struct ir_context *b)
 {
-    return a->mode == b->mode && a->base == b->base && a->view == b->view;
+    return a->mode == b->mode && a->base == b->base && a->limit == b->limit && a->view == b->view;
 }
 
 /* The jump table that was not taken up for the longest time. */
@@ -220,6 +220,12 @@ static void flush_engine(struct vcpu *vcpu)
     engine_go_on(vcpu->engine);
 }
 
+/* Whether the budget may not be enough for a block: then they are of one instruction. */
+static bool is_short(const struct vcpu *vcpu)
+{
+    return vcpu->engine->options.budget && vcpu->state->budget < IR_BLOCK_INSNS;
+}
+
 /* Takes up the context that the CPU is in. */
 static void take_up_context(struct vcpu *vcpu)
 {
@@ -248,7 +254,7 @@ static void take_up_context(struct vcpu *vcpu)
         table->owner = soft->context_number + 1;
     }
     vcpu->state->second = (uint64_t)(uintptr_t)table->second;
-    set = soft->context_number << SET_CONTEXT_SHIFT | (now.single ? SET_STEP : 0);
+    set = soft->context_number << SET_CONTEXT_SHIFT | (now.single || is_short(vcpu) ? SET_STEP : 0);
     __atomic_store_n(&vcpu->set, set, __ATOMIC_RELAXED);
 }
 
@@ -419,7 +425,24 @@ static bool run_bounced(struct vcpu *vcpu)
 
 static void take_away(struct vcpu *vcpu);
 
-/* Executes the instruction at state.pc without the TLB. */
+/* The instruction whose operand was brought. `locked`: the store lock is held. */
+static void execute_brought(struct vcpu *vcpu, bool locked)
+{
+    struct engine *engine = vcpu->engine;
+
+    if (!run_bounced(vcpu))
+        return;
+    vcpu->state->pc = vcpu->left_next;
+    if (!locked)
+        pthread_mutex_lock(&engine->store_lock);
+    take_away(vcpu);
+    if (!locked)
+        pthread_mutex_unlock(&engine->store_lock);
+    system_of(vcpu)->stepped(vcpu->state);
+}
+
+/* Executes the instruction at state.pc without the TLB. A locked one excludes the stores of all
+ * others that have to take this way too: those across the same two pages, or to the same code. */
 static void execute(struct vcpu *vcpu)
 {
     const struct ir_system *sys = system_of(vcpu);
@@ -432,13 +455,18 @@ static void execute(struct vcpu *vcpu)
     soft->counts[SOFT_SLOW]++;
     if (size == 0)
         return;
+    soft->operand.locked = soft->operand.alone = false;
     if (sys->execute(engine->config.guest_config, vcpu->state, bytes, size, &soft->operand))
         return;
-    if (!run_bounced(vcpu))
+    if (!soft->operand.locked) {
+        execute_brought(vcpu, false);
         return;
-    vcpu->state->pc = vcpu->left_next;
-    take_away(vcpu);
-    sys->stepped(vcpu->state);
+    }
+    pthread_mutex_lock(&engine->store_lock);
+    soft->operand.alone = true;
+    if (!sys->execute(engine->config.guest_config, vcpu->state, bytes, size, &soft->operand))
+        execute_brought(vcpu, true);
+    pthread_mutex_unlock(&engine->store_lock);
 }
 
 /* Stores the operand. A store to RAM that code was made from kills what it hits, and no more. */
@@ -494,33 +522,73 @@ static void resume_at(struct vcpu *vcpu, const struct block *block, unsigned ins
     }
 }
 
+/* Both operands of an instruction are in memory and drive each other out of the TLB: it was filled
+ * for one of them just now, and then the other was missed. */
+static bool operands_contend(const struct soft_cpu *soft, const struct site *site, uint64_t linear)
+{
+    return soft->filled_block == site->block && soft->filled_insn == site->insn &&
+           tlb_contend(soft->filled, linear);
+}
+
 /* The TLB did not know an address: fills it in, or executes the instruction slowly. */
 static void miss(struct vcpu *vcpu)
 {
     const struct ir_system *sys = system_of(vcpu);
+    struct soft_cpu *soft = vcpu->soft;
     const struct site *site = &vcpu->left;
     uint64_t linear = vcpu->state->miss;
     unsigned size = (unsigned)site->target >> 1;
     bool write = site->target & 1, crosses = ((linear + size - 1) ^ linear) >> PAGE_BITS;
     /* It knows the page: the instruction goes on beyond it. */
-    bool known = tlb_cached(vcpu->soft, vcpu->soft->context.view, linear, write);
+    bool known = tlb_cached(soft, soft->context.view, linear, write);
     const struct block *block = &vcpu->engine->block[site->block];
+    bool contend = operands_contend(soft, site, linear);
     struct ir_page page;
 
     vcpu->state->pc = vcpu->left_pc;
-    if (!crosses && !known) {
+    soft->filled_insn = UINT32_MAX; /* none */
+    if (!crosses && !known && !contend && sys->possible(linear)) {
         if (!sys->walk(vcpu->state, linear, write ? IR_RIGHT_WRITE : IR_RIGHT_READ, &page)) {
             counts_correct(vcpu, block, site->insn, true);
             execute(vcpu);
             return;
         }
         if (fill(vcpu, linear, write, &page)) {
+            if (site->insn == 0 && vcpu->engine->options.budget)
+                vcpu->state->budget += block->insns; /* it begins again */
+            soft->filled = linear;
+            soft->filled_block = site->block;
+            soft->filled_insn = site->insn;
             resume_at(vcpu, block, site->insn);
             return;
         }
     }
     counts_correct(vcpu, block, site->insn + 1u, false);
     execute(vcpu);
+}
+
+/* Whether the jump that translated code has left by leads to where code can be. If not, the branch
+ * has faulted. */
+static bool has_landed(struct vcpu *vcpu)
+{
+    const struct ir_system *sys = system_of(vcpu);
+    uint64_t target = vcpu->state->pc;
+    uint8_t bytes[LONGEST_INSN];
+    size_t size;
+
+    if (sys->inside(vcpu->state))
+        return true;
+    vcpu->state->pc = vcpu->left_pc;
+    size = bytes_here(vcpu, bytes);
+    if (size == 0)
+        return false;
+    vcpu->state->pc = target;
+    if (!sys->refuse_branch(vcpu->engine->config.guest_config, vcpu->state, bytes, size,
+                            vcpu->left_pc))
+        return true;
+    vcpu->soft->waiting = true;
+    counts_take_back(vcpu);
+    return false;
 }
 
 static void left_at_site(struct vcpu *vcpu, uint32_t *link, bool *linked)
@@ -532,6 +600,8 @@ static void left_at_site(struct vcpu *vcpu, uint32_t *link, bool *linked)
     switch (site->cause) {
     case IR_EXIT_LINK:
         vcpu->state->pc = site->target;
+        if (!has_landed(vcpu))
+            break;
         *link = vcpu->state->exit_arg;
         *linked = true;
         if (vcpu->soft->context.single)
@@ -550,6 +620,7 @@ static void left_at_site(struct vcpu *vcpu, uint32_t *link, bool *linked)
         counts_correct(vcpu, &vcpu->engine->block[site->block], site->insn + 1u, false);
         vcpu->state->pc = vcpu->left_next;
         break;
+    case IR_EXIT_BUDGET: vcpu->state->pc = vcpu->left_pc; break;
     case IR_EXIT_STEPPED:
         vcpu->state->pc = vcpu->left_next;
         sys->stepped(vcpu->state);
@@ -566,6 +637,8 @@ static void why_left(struct vcpu *vcpu, uint32_t *link, bool *linked, bool *by_l
     case IR_EXIT_LINK: left_at_site(vcpu, link, linked); break;
     case IR_EXIT_LOOKUP:
         vcpu->counts.exits[IR_EXIT_LOOKUP]++;
+        if (!has_landed(vcpu))
+            break;
         *by_lookup = true;
         if (vcpu->soft->context.single)
             sys->stepped(vcpu->state);
@@ -636,6 +709,8 @@ enum vcpu_event system_run(struct vcpu *vcpu)
             return VCPU_INTERRUPTED;
         if (!look_around(vcpu))
             return VCPU_WAITS;
+        if (vcpu->engine->options.budget && vcpu->state->budget <= 0)
+            return VCPU_SPENT;
         take_up_context(vcpu);
         block = resumed(vcpu);
         entry = soft->resume_entry;
@@ -694,6 +769,15 @@ static uint64_t guest_data(void *opaque, uint64_t host)
     if (bounced < sizeof(vcpu->state->bounce))
         return vcpu->soft->operand.linear;
     return tlb_linear(vcpu->soft, host, &linear) ? linear : host;
+}
+
+static bool guest_has_code(void *opaque, uint64_t physical)
+{
+    struct vcpu *vcpu = opaque;
+    struct mem_range range;
+
+    return find_ram(vcpu, physical, &range) &&
+           mem_marks(range.region, offset_in(&range, physical)) & MEM_MARK_CODE;
 }
 
 /* --- what others do --- */
@@ -765,6 +849,7 @@ void system_new(struct engine *engine)
     engine->code_listener = (struct mem_code_listener){
         .opaque = engine, .written = ram_written, .watched = ram_watched};
     mem_listen(engine->config.space, &engine->space_listener);
+    pthread_mutex_init(&engine->store_lock, NULL);
 }
 
 void system_free(struct engine *engine)
@@ -783,6 +868,7 @@ void soft_new(struct vcpu *vcpu)
     soft->tlb = (struct ir_tlb){.opaque = vcpu,
                                 .flush = guest_flush,
                                 .cached = guest_cached,
+                                .has_code = guest_has_code,
                                 .guest_pc = guest_pc,
                                 .guest_data = guest_data};
     soft->context_number = UINT32_MAX;
@@ -807,4 +893,14 @@ void vcpu_connect(struct vcpu *vcpu, const void *bus)
 void vcpu_changed(struct vcpu *vcpu)
 {
     tlb_flush(vcpu->soft, IR_FLUSH_ALL, 0, vcpu->engine->glue.empty);
+}
+
+void vcpu_grant(struct vcpu *vcpu, uint32_t instructions)
+{
+    vcpu->state->budget = instructions;
+}
+
+uint32_t vcpu_left(const struct vcpu *vcpu)
+{
+    return vcpu->state->budget > 0 ? (uint32_t)vcpu->state->budget : 0;
 }

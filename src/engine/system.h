@@ -29,4 +29,10 @@ void vcpu_changed(struct vcpu *vcpu);
  * vcpu_run(). Any thread; cheap when asked again before it has looked. */
 void vcpu_attend(struct vcpu *vcpu);
 
+/* With options.budget: vcpu_run() executes `instructions` more (below 2^31) and returns VCPU_SPENT
+ * then; how many of them are left, exact whenever C of the guest or of its bus runs. The vCPU's
+ * thread, or while the vCPU does not run. */
+void vcpu_grant(struct vcpu *vcpu, uint32_t instructions);
+uint32_t vcpu_left(const struct vcpu *vcpu);
+
 #endif

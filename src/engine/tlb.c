@@ -198,6 +198,11 @@ void tlb_protect(struct soft_cpu *soft, const uint8_t *host)
     }
 }
 
+bool tlb_contend(uint64_t linear, uint64_t other)
+{
+    return index_of(linear) == index_of(other) && tag_of(linear) != tag_of(other);
+}
+
 uint8_t *tlb_cached(const struct soft_cpu *soft, unsigned view, uint64_t linear, bool write)
 {
     const struct tlb_view *v = &soft->view[view];

@@ -46,6 +46,8 @@ struct code_entry {
 };
 
 struct soft_cpu {
+    /* The last two misses: where the instruction was, and the pages. */
+    uint64_t missed_pc, missed[2];
     struct tlb_view view[IR_VIEWS];
     struct jump_table jump[JUMP_TABLES];
     struct code_entry code[CODE_ENTRIES];
@@ -63,6 +65,9 @@ struct soft_cpu {
     bool resumes;
     uint32_t resume_block;
     uint64_t resume_entry;
+    /* What the TLB was last filled for. */
+    uint64_t filled;
+    uint32_t filled_block, filled_insn;
     uint64_t counts[4]; /* see enum soft_count */
 };
 
@@ -74,6 +79,9 @@ void tlb_fill(struct soft_cpu *soft, unsigned view, uint64_t linear, uint8_t *ho
 void tlb_flush(struct soft_cpu *soft, enum ir_flush what, uint64_t address, uint64_t empty);
 /* Lets no store pass to the page of RAM any more. */
 void tlb_protect(struct soft_cpu *soft, const uint8_t *host);
+/* Whether only one of the two addresses can be known, since they are of different pages that share
+ * an entry. */
+bool tlb_contend(uint64_t linear, uint64_t other);
 uint8_t *tlb_cached(const struct soft_cpu *soft, unsigned view, uint64_t linear, bool write);
 
 /* The linear address of a byte that an entry of any view leads to; false: there is none. */

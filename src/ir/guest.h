@@ -63,6 +63,8 @@ struct ir_tlb {
     /* The host address of a byte that the guest may access in its current mode, if the TLB knows;
      * else NULL. */
     uint8_t *(*cached)(void *opaque, uint64_t linear, bool write);
+    /* Whether code was made from the page of RAM. */
+    bool (*has_code)(void *opaque, uint64_t physical);
     /* What addresses of the host, which its unit has kept of the last instruction, are to the
      * guest: of code its pc, of data the linear address by which the TLB knows it; themselves if
      * they are neither. NULL: none are. */
@@ -72,10 +74,11 @@ struct ir_tlb {
 
 /* What translated code depends on. Two that are equal share code. */
 struct ir_context {
-    uint64_t base; /* of code: linear address minus pc */
-    uint32_t mode; /* the guest's own */
-    uint8_t view;  /* which rights of pages hold: 0 to IR_VIEWS - 1 */
-    bool single;   /* one instruction a block, and C looks behind it */
+    uint64_t base;  /* of code: linear address minus pc */
+    uint64_t limit; /* of code: the last byte, where that is not the end of addresses */
+    uint32_t mode;  /* the guest's own */
+    uint8_t view;   /* which rights of pages hold: 0 to IR_VIEWS - 1 */
+    bool single;    /* one instruction a block, and C looks behind it */
 };
 enum { IR_VIEWS = 3 };
 
@@ -97,6 +100,8 @@ struct ir_operand {
     uint16_t size; /* bytes, up to IR_BOUNCE_BYTES */
     bool read, write;
     bool doubtful; /* it is written only if written() says so */
+    bool locked;   /* nobody else may store meanwhile */
+    bool alone;    /* given: nobody does */
 };
 
 struct ir_system {
@@ -104,8 +109,13 @@ struct ir_system {
     void (*connect)(const void *config, void *state, const void *bus, const struct ir_tlb *tlb,
                     unsigned number);
     void (*context)(const void *state, struct ir_context *context);
+    /* How its code is read by people: enum disas_mode. */
+    int (*disas)(const struct ir_context *context);
     /* Fills in what the guest knows of the block: sizes, segments, whether accesses are for C. */
     void (*soft)(const void *state, const struct ir_context *context, struct ir_block *block);
+    /* False: there is never anything at the linear address, and what an access raises depends on
+     * the instruction (x86: not canonical). */
+    bool (*possible)(uint64_t linear);
     /* Walks for an access (enum ir_right, one). False: it raises an exception, which for code has
      * been delivered; for data execute() finds it, or another that comes first. */
     bool (*walk)(void *state, uint64_t linear, enum ir_right access, struct ir_page *page);
@@ -114,9 +124,16 @@ struct ir_system {
     /* The linear address of code at state.pc; false: it is outside the segment, and the exception
      * has been delivered. `room`: bytes of the segment from there on, at most 16. */
     bool (*code)(void *state, uint64_t *linear, unsigned *room);
+    /* Whether code can be at state.pc. */
+    bool (*inside)(const void *state);
+    /* It cannot, and the instruction at `pc` led there. If that is a branch, it is the branch that
+     * raises an exception, which is delivered: what it did is taken back. False: it is not. */
+    bool (*refuse_branch)(const void *config, void *state, const uint8_t *bytes, size_t size,
+                          uint64_t pc);
     /* Executes the instruction at state.pc in C, or delivers its exception. False: C does not, but
      * has brought its operand to state.bounce, from byte (linear & 63) on, and temp[1] says where
-     * that is; it can be written too: translated code with soft.bounced goes on. */
+     * that is; it can be written too: translated code with soft.bounced goes on. If the operand is
+     * `locked` and the CPU not `alone`, nothing was done yet. */
     bool (*execute)(const void *config, void *state, const uint8_t *bytes, size_t size,
                     struct ir_operand *operand);
     /* Whether the instruction, which has been executed, has stored a doubtful operand. */

@@ -83,6 +83,8 @@ enum ir_op_flag {
     _(GET_WORD,      "get_word",       0, 0,  0)             /* register reg from 2 bytes at imm */ \
     _(PUSH_FLAGS,    "push_flags",     0, 0,  IR_MEMORY)     /* with those in the word at imm    */ \
     _(POP_FLAGS,     "pop_flags",      0, 0,  IR_MEMORY)     /* and bits `reg` to the word at imm */ \
+    _(BUDGET,        "budget",         0, 0,  IR_LEAVES)     /* imm off state.budget; not so many    */ \
+                                                             /* there: leaves with BUDGET        */ \
     _(LEAVE_IF,      "leave_if",       0, 0,  IR_LEAVES)     /* 4 bytes at imm are not 0: EVENT  */ \
     /* control */                                                                                  \
     _(JUMP,          "jump",           0, 0,  IR_ENDS | IR_LEAVES) /* to imm; reg: ir_jump_kind  */ \

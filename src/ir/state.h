@@ -42,7 +42,8 @@ struct ir_second {
 enum ir_exit {
     IR_EXIT_NONE,
     IR_EXIT_LINK,      /* a direct jump without a link; arg: number of the link */
-    IR_EXIT_LOOKUP,    /* an indirect jump that the jump table did not know; target in `pc` */
+    IR_EXIT_LOOKUP,    /* an indirect jump that the jump table did not know; target in `pc`; system
+                          mode: arg: number of the site */
     IR_EXIT_HELPER,    /* the guest's help() executes the instruction; arg: enum ir_jump_kind */
     IR_EXIT_TRAP,      /* arg: enum ir_trap; pc is the instruction */
     IR_EXIT_SYSCALL,   /* pc is behind the instruction */
@@ -53,6 +54,7 @@ enum ir_exit {
     IR_EXIT_MISS, /* the soft TLB does not know an address (state.miss) of the instruction; arg: its
                      size in bytes, twice, and 1 for a write */
     IR_EXIT_EVENT,   /* the instruction has been executed, and something may be pending */
+    IR_EXIT_BUDGET,  /* fewer instructions are left than the block has, which has not begun */
     IR_EXIT_STEPPED, /* system mode: the block's one instruction has been executed, and C wants to
                         look */
     IR_EXIT_STALE,   /* the source bytes of a self-checking block have changed; pc is its start */
@@ -93,8 +95,9 @@ struct ir_state {
     uint64_t *stream; /* next word of the stream buffer (engine/stream.c) */
 
     struct ir_segment segment[IR_STATE_SEGMENTS]; /* of system mode */
-    uint64_t second;                              /* address of the context's second jump table */
-    uint64_t miss;                                /* linear address of an IR_EXIT_MISS */
+    int64_t budget;  /* instructions that may still be executed, if the engine counts them so */
+    uint64_t second; /* address of the context's second jump table */
+    uint64_t miss;   /* linear address of an IR_EXIT_MISS */
 
     uint64_t host[IR_STATE_HOST_WORDS]; /* the host's own: stack pointer, bases, control words */
 

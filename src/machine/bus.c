@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "base/logitems.h"
+#include "guest/x86/cpuid.h"
 #include "guest/x86/x86.h"
 #include "machine/internal.h"
 
@@ -18,6 +19,7 @@ enum {
     MEGABYTE = 1 << 20,
     MSR_APIC_BASE = 0x1b,
     MSR_TSC_DEADLINE = 0x6e0,
+    APIC_BASE_X2APIC = 1 << 10,
     MSR_X2APIC_FIRST = 0x800,
     MSR_X2APIC_LAST = 0x8ff,
     FLOAT_ERROR_LINE = 13,
@@ -145,7 +147,9 @@ static bool write_msr(void *opaque, uint32_t number, uint64_t value)
 
     machine_lock(cpu->machine);
     if (number == MSR_APIC_BASE) {
-        good = local_apic_set_base(cpu->apic, value, cpu->x86->system.physical_bits);
+        good = (!(value & APIC_BASE_X2APIC) ||
+                x86_has(&cpu->x86->model->features, X86_FEATURE_X2APIC)) &&
+               local_apic_set_base(cpu->apic, value, cpu->x86->system.physical_bits);
     } else if (number == MSR_TSC_DEADLINE) {
         local_apic_set_deadline(cpu->apic, value);
     } else {

@@ -166,12 +166,15 @@ static void wait_halted(struct machine_cpu *cpu)
 
     cpu->waits = true;
     while (machine_may_run(machine) && !x86_event_wakes(cpu->x86)) {
-        if (system->activity != X86_MWAITING) {
-            machine_wait(machine, &cpu->wake, TIMER_NEVER);
-        } else if (x86_monitor_changed(cpu->x86)) {
+        if (system->activity == X86_MWAITING && x86_monitor_changed(cpu->x86)) {
             system->activity = X86_RUNNING;
             system->monitor_armed = false;
             break;
+        }
+        if (machine->options->count_instructions) {
+            machine_icount_wait(machine);
+        } else if (system->activity != X86_MWAITING) {
+            machine_wait(machine, &cpu->wake, TIMER_NEVER);
         } else {
             machine_wait(machine, &cpu->wake, pause);
             pause = pause * 2 < MWAIT_LAST ? pause * 2 : MWAIT_LAST;
@@ -216,11 +219,17 @@ static void *thread_main(void *opaque)
             continue;
         }
         update_a20(cpu);
+        if (machine->options->count_instructions) {
+            machine_icount_grant(machine);
+        }
         cpu->inside = true;
         machine_unlock(machine);
         enum vcpu_event event = vcpu_run(cpu->vcpu);
         machine_lock(machine);
         cpu->inside = false;
+        if (machine->options->count_instructions) {
+            machine_icount_settle(machine);
+        }
         pthread_cond_broadcast(&machine->stood);
         if (event == VCPU_WAITS) {
             wait_halted(cpu);
@@ -295,6 +304,7 @@ static bool make_engine(struct machine *machine, struct error *err)
     if (options->engine) {
         config.options = *options->engine;
     }
+    config.options.budget = options->count_instructions;
     machine->engine = engine_new(&config, err);
     return machine->engine && install_handlers(machine, err);
 }

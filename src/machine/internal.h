@@ -82,6 +82,7 @@ struct machine_private {
     /* The clock: `ran` nanoseconds, and those since `since` while it runs. */
     bool clock_runs;
     uint64_t ran, since;
+    uint32_t granted;         /* -icount: instructions, since `ran` */
     struct timer clock_timer; /* on the loop's clock */
 
     unsigned requests; /* set of enum machine_request; atomic, as what follows */
@@ -157,6 +158,18 @@ void machine_cpus_wake(struct machine *machine);
 /* Returns when none is inside. On the loop's thread, with the lock. */
 void machine_cpus_stand(struct machine *machine);
 void machine_set_a20(struct machine *machine);
+
+/* --- icount.c: the clock of -icount. With the lock --- */
+
+/* Also without the lock, on the vCPU's thread. */
+uint64_t machine_icount_now(const struct machine *machine);
+/* The earliest timer is another. */
+void machine_icount_changed(struct machine *machine);
+/* Before code is executed, and behind it. */
+void machine_icount_grant(struct machine *machine);
+void machine_icount_settle(struct machine *machine);
+/* The CPU waits: until the next timer, or until it is woken. */
+void machine_icount_wait(struct machine *machine);
 
 /* --- bus.c --- */
 

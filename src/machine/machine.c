@@ -117,7 +117,12 @@ static void loop_unlock(void *opaque)
  * stand. */
 static uint64_t clock_source(void *opaque)
 {
-    const struct machine_private *own = ((struct machine *)opaque)->own;
+    const struct machine *machine = opaque;
+    const struct machine_private *own = machine->own;
+
+    if (machine->options->count_instructions) {
+        return machine_icount_now(machine);
+    }
 
     return own->ran + (own->clock_runs ? clock_monotonic() - own->since : 0);
 }
@@ -141,7 +146,13 @@ static void arm(struct machine *machine)
 
 static void clock_changed(void *opaque)
 {
-    arm(opaque);
+    struct machine *machine = opaque;
+
+    if (machine->options->count_instructions) {
+        machine_icount_changed(machine);
+    } else {
+        arm(machine);
+    }
 }
 
 static void clock_timer_fires(void *opaque, uint64_t now)
@@ -157,7 +168,7 @@ void machine_clock_start(struct machine *machine)
 {
     struct machine_private *own = machine->own;
 
-    if (!own->clock_runs) {
+    if (!own->clock_runs && !machine->options->count_instructions) {
         own->since = clock_monotonic();
         own->clock_runs = true;
         arm(machine);

@@ -22,9 +22,9 @@
  * There is no file-scope state: two machines can live in a process.
  *
  * Read in this order: this header, machine.c (making, clock, loop), state.c (run states, requests),
- * cpu.c (vCPU threads), bus.c (what CPUs reach), pc.c (the board), tables.c (what firmware is
- * told), roms.c (files), boot_order.c, back_ends.c, devices.c (-device, -global), nics.c; boot.h
- * (kernels).
+ * cpu.c (vCPU threads), icount.c (time by instructions), bus.c (what CPUs reach), pc.c (the board),
+ * tables.c (what firmware is told), roms.c (files), boot_order.c, back_ends.c, devices.c (-device,
+ * -global), nics.c; boot.h (kernels).
  */
 #ifndef MACHINE_MACHINE_H
 #define MACHINE_MACHINE_H

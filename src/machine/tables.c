@@ -292,7 +292,12 @@ static bool add_smbios(struct machine *machine, struct error *err)
         .ram_below_4g = (uint32_t)machine->ram_below_4g,
     };
 
-    memcpy(smbios.uuid, machine->options->uuid, sizeof smbios.uuid);
+    /* As text it begins with the highest byte; the table has the first three fields the other way
+     * round (SMBIOS 2.6, 7.2.1). */
+    static const uint8_t order[16] = {3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15};
+    for (unsigned i = 0; i < sizeof order; i++) {
+        smbios.uuid[i] = machine->options->uuid[order[i]];
+    }
     return smbios_add_tables(machine->devices.fw_cfg, &smbios, err);
 }
 

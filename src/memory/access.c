@@ -84,7 +84,7 @@ static void fire(enum mem_way way, int by, const struct mem_region *region, uint
                  uint64_t offset, uint64_t value, unsigned size)
 {
     char room[NAME_ROOM];
-    const char *name = mem_region_words(region, offset, room, sizeof room);
+    const char *name = mem_region_words(region, way, offset, room, sizeof room);
 
     if (way == MEM_READ)
         trace_memory_region_ops_read(by, (void *)region, address, value, size, name);

@@ -59,11 +59,11 @@ void mem_ram_write(const struct mem_region *region, uint64_t offset, const void 
 
 /* --- names.c --- */
 
-/* "REGION" or "REGION:REGISTER", in `room` or where the region's name is. */
-const char *mem_region_words(const struct mem_region *region, uint64_t offset, char *room,
-                             size_t size);
-
 enum mem_way { MEM_READ, MEM_WRITE };
+
+/* "REGION" or "REGION:REGISTER", in `room` or where the region's name is. */
+const char *mem_region_words(const struct mem_region *region, enum mem_way way, uint64_t offset,
+                             char *room, size_t size);
 
 /* Messages of -d. They look first whether anybody wants them. `address` in the space, `offset` in
  * the region. */

@@ -196,7 +196,8 @@ void mem_out(struct mem_space *ports, int by, uint16_t port, uint32_t value, uns
 
 struct strbuf;
 
-/* The register at the offset, NULL if the region has none there or no table. Any thread. */
+/* The register at the offset (the first, where it has one for reads and one for writes), NULL if
+ * the region has none there or no table. Any thread. */
 const struct mem_register *mem_register_at(const struct mem_region *region, uint64_t offset);
 /* "NAME", with fields "NAME FIELD=1 FIELD=0x2", added to `text`. */
 void mem_register_print(const struct mem_register *reg, uint64_t value, struct strbuf *text);

@@ -21,6 +21,20 @@ const struct mem_register *mem_register_at(const struct mem_region *region, uint
     return NULL;
 }
 
+/* Where reads and writes are of different registers: the one of the way. */
+static const struct mem_register *register_of(const struct mem_region *region, enum mem_way way,
+                                              uint64_t offset)
+{
+    const struct mem_register *first = mem_register_at(region, offset);
+
+    for (const struct mem_register *reg = first; reg && reg->name; reg++) {
+        if (offset >= reg->offset && offset - reg->offset < reg->width &&
+            reg->access & (way == MEM_READ ? MEM_R : MEM_W))
+            return reg;
+    }
+    return first;
+}
+
 void mem_register_print(const struct mem_register *reg, uint64_t value, struct strbuf *text)
 {
     strbuf_puts(text, reg->name);
@@ -31,10 +45,10 @@ void mem_register_print(const struct mem_register *reg, uint64_t value, struct s
     }
 }
 
-const char *mem_region_words(const struct mem_region *region, uint64_t offset, char *room,
-                             size_t size)
+const char *mem_region_words(const struct mem_region *region, enum mem_way way, uint64_t offset,
+                             char *room, size_t size)
 {
-    const struct mem_register *reg = mem_register_at(region, offset);
+    const struct mem_register *reg = register_of(region, way, offset);
 
     if (!reg)
         return region->name;
@@ -85,7 +99,7 @@ void mem_log_refused(const struct mem_region *region, enum mem_way way, uint64_t
 
     if (log_item_on(LOG_GUEST_ERRORS))
         say("Invalid %s at addr 0x%" PRIX64 ", size %u, region '%s', reason: %s\n", WAYS[way],
-            address, size, mem_region_words(region, offset, room, sizeof room), reason);
+            address, size, mem_region_words(region, way, offset, room, sizeof room), reason);
 }
 
 void mem_log_register(const struct mem_region *region, enum mem_way way, uint64_t offset,
@@ -95,7 +109,7 @@ void mem_log_register(const struct mem_region *region, enum mem_way way, uint64_
 
     if ((!unimp && !errors) || !region->ops->registers)
         return;
-    const struct mem_register *reg = mem_register_at(region, offset);
+    const struct mem_register *reg = register_of(region, way, offset);
     if (!reg) {
         if (unimp)
             say("%s: %s of %u bytes at offset 0x%" PRIx64 ", where no register is implemented\n",

@@ -3,6 +3,7 @@
  * Ports of the host that lead into the guest (hostfwd), and addresses of the guest's network that
  * lead to something of the host (guestfwd). A port of the host without an address is 127.0.0.1's:
  * who wants others to reach the guest says so. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -108,9 +109,11 @@ static bool add_forward(struct net_user *user, const char *rule, struct error *e
     if (!net_forward_parse(rule, &forward, err)) {
         return false;
     }
+    errno = 0;
     if (slirp_add_hostfwd(user->slirp, forward.udp, forward.host, forward.host_port, forward.guest,
                           forward.guest_port)) {
-        return error_set(err, "Could not set up host forwarding rule '%s'", rule);
+        return error_set(err, "Could not set up host forwarding rule '%s'%s%s", rule,
+                         errno ? ": " : "", errno ? strerror(errno) : "");
     }
     trace_slirp_forward(user->end.name, forward.udp, ntohl(forward.host.s_addr), forward.host_port,
                         ntohl(forward.guest.s_addr), forward.guest_port);

@@ -89,6 +89,7 @@ void user_thread_loop(struct user_thread *thread)
         case VCPU_SYSCALL: user_syscall(thread); break;
         case VCPU_FAULT: fault(thread); break;
         case VCPU_INTERRUPTED:
+        case VCPU_SPENT:
         case VCPU_WAITS: break;
         }
     }

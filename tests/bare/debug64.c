@@ -3,7 +3,7 @@
  *
  * Single step and the debug registers (SDM vol. 3, chapter 17).
  */
-#include "bare.h"
+#include "runtime/bare.h"
 
 enum { B0 = 1, B1 = 2, B3 = 8, BD = 1 << 13, BS = 1 << 14 };
 enum { DR6_FIXED = 0xffff0ff0 };

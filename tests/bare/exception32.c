@@ -3,7 +3,7 @@
  * Exceptions in 32-bit protected mode: vectors, error codes, what comes first, double faults, x87
  * with CR0.NE clear (SDM vol. 3, chapter 6).
  */
-#include "bare.h"
+#include "runtime/interrupt.h"
 
 LOW uint32_t exception_bounds[2] = {5, 10};
 static struct event event;
@@ -214,7 +214,7 @@ static void numeric_interrupt(void)
 {
     test("an x87 exception with CR0.NE clear is IRQ 13");
     deviation("qemu: at FWAIT only");
-    wrmsr(MSR_APIC_BASE, rdmsr(MSR_APIC_BASE) & ~BIT(11));
+    apic_start();
     __asm__ volatile("fninit");
     outb(0x21, 0xfb);
     outb(0xa1, 0xdf);

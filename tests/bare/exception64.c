@@ -4,7 +4,7 @@
  * Exceptions in long mode: vectors, error codes, what is saved and which comes first; IST, double
  * faults, gates; 64-bit and compatibility mode, at CPL 0 and 3 (SDM vol. 3, chapter 6).
  */
-#include "bare.h"
+#include "runtime/bare.h"
 
 static void no_change(struct context *context)
 {

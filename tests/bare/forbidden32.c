@@ -6,7 +6,7 @@
 
 /* qemu: no, it takes most of it */
 
-#include "bare.h"
+#include "runtime/bare.h"
 
 static void no_lme(struct event *event)
 {

@@ -6,7 +6,7 @@
 
 /* qemu: no, it takes them all */
 
-#include "bare.h"
+#include "runtime/bare.h"
 
 /* clang-format off */
 
@@ -17,13 +17,16 @@ FAULT(64, pae, "#GP: CR4.PAE cleared in long mode", VECTOR_GP, 0, (), "mov %cr4,
 FAULT(64, la57, "#GP: CR4.LA57 changed in long mode", VECTOR_GP, 0, (), "mov %cr4, %rax; btc $12, %rax; 9: mov %rax, %cr4")
 FAULT(64, pcide, "#GP: CR0.PG cleared, whatever else", VECTOR_GP, 0, (), "xor %eax, %eax; 9: mov %rax, %cr0")
 
-FAULT(64, nw, "#GP: CR0.NW without CD", VECTOR_GP, 0, (DEVIATION("bochs: accepted")), "mov %cr0, %rax; bts $29, %rax; 9: mov %rax, %cr0")
+FAULT(64, nw, "#GP: CR0.NW without CD", VECTOR_GP, 0, (DEVIATION("bochs: accepted")), "mov %cr0, %rax; bts $29, %rax; btr $30, %rax; 9: mov %rax, %cr0")
 FAULT(64, cr0_upper, "#GP: a bit of CR0's upper half", VECTOR_GP, 0, (), "mov %cr0, %rax; bts $32, %rax; 9: mov %rax, %cr0")
 FAULT(64, cr4_reserved, "#GP: a reserved bit of CR4", VECTOR_GP, 0, (), "mov %cr4, %rax; bts $31, %rax; 9: mov %rax, %cr4")
 FAULT(64, cr4_upper, "#GP: a bit of CR4's upper half", VECTOR_GP, 0, (), "mov %cr4, %rax; bts $40, %rax; 9: mov %rax, %cr4")
 FAULT(64, lme, "#GP: EFER.LME cleared while paging", VECTOR_GP, 0, (), "mov $0xc0000080, %ecx; rdmsr; btr $8, %eax; 9: wrmsr")
 FAULT(64, efer, "#GP: a reserved bit of EFER", VECTOR_GP, 0, (), "mov $0xc0000080, %ecx; rdmsr; bts $9, %eax; 9: wrmsr")
 FAULT(64, cr8, "#GP: CR8 above 15", VECTOR_GP, 0, (), "mov $16, %eax; 9: mov %rax, %cr8")
+
+FAULT(64, lgdt, "#GP: LGDT of a base that is not canonical", VECTOR_GP, 0, (), "movw $0x3ff, -16(%rsp); movl $0, -14(%rsp); movl $0x10000000, -10(%rsp); 9: lgdt -16(%rsp)")
+FAULT(64, lidt, "#GP: LIDT of a base that is not canonical", VECTOR_GP, 0, (), "movw $0xfff, -16(%rsp); movl $0, -14(%rsp); movl $0x10000000, -10(%rsp); 9: lidt -16(%rsp)")
 
 #undef MODE
 #define MODE MODE_KERNEL32

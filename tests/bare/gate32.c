@@ -3,7 +3,7 @@
  * Call gates, interrupt gates and the stacks they switch to, in 32-bit protected mode: parameters,
  * gates of 16 bits, what is checked in which order (SDM vol. 3, 5.8 and 6.12).
  */
-#include "bare.h"
+#include "runtime/bare.h"
 
 enum {
     GATE = 0x78,

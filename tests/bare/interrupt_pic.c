@@ -6,7 +6,7 @@
 
 /* options: -serial null */
 
-#include "interrupt.h"
+#include "runtime/interrupt.h"
 
 static struct event event;
 
@@ -45,7 +45,8 @@ static void pend(void)
 {
     quiet();
     timer_start(0, 20);
-    wait_time(1000, false);
+    for (int i = 0; i < 1000000 && !(pic_requests(false) & 1); i++) {
+    }
     pic_unmask(0);
 }
 
@@ -211,6 +212,16 @@ static void read_rtc(struct frame *frame)
     rtc_flags = cmos(0x0c);
 }
 
+/* No source, nothing latched. */
+static void rtc_off(uint8_t b)
+{
+    set_cmos(0x0b, b);
+    cmos(0x0c);
+    interrupts_on();
+    interrupts_off();
+    cmos(0x0c);
+}
+
 static void clock(void)
 {
     uint8_t b = cmos(0x0b);
@@ -224,7 +235,7 @@ static void clock(void)
     expect_true(wait_interrupts(RTC, 20, 300000));
     expect_true(time_passed() >= 12000);
     expect(rtc_flags & 0xc0, 0xc0);
-    set_cmos(0x0b, b & 0x0f);
+    rtc_off(b & 0x0f);
     test("RTC: no more until register C is read");
     count_interrupt(RTC, END_PIC, NULL);
     set_cmos(0x0b, (b & 0x0f) | 0x40);
@@ -232,15 +243,13 @@ static void clock(void)
     wait_time(10000, true);
     expect(interrupt_count[RTC], 1);
     expect(cmos(0x0c) & 0xc0, 0xc0);
-    set_cmos(0x0b, b & 0x0f);
-    cmos(0x0c);
+    rtc_off(b & 0x0f);
     test("RTC: update ended");
     count_interrupt(RTC, END_PIC, read_rtc);
     set_cmos(0x0b, (b & 0x0f) | 0x10);
     expect_true(wait_interrupts(RTC, 1, 2500000));
     expect(rtc_flags & 0x90, 0x90);
-    set_cmos(0x0b, b & 0x0f);
-    cmos(0x0c);
+    rtc_off(b & 0x0f);
     test("RTC: alarm each second");
     count_interrupt(RTC, END_PIC, read_rtc);
     set_cmos(1, 0xff);
@@ -419,6 +428,20 @@ static void boundaries(void)
     quiet();
 }
 
+/* SDM vol. 3, 10.4.3: LINT0 is INTR then. */
+static void without_apic(void)
+{
+    test("the local APIC switched off: INTR reaches the CPU");
+    uint64_t base = rdmsr(MSR_APIC_BASE);
+    wrmsr(MSR_APIC_BASE, base & ~BIT(11));
+    count_interrupt(TIMER, END_PIC, NULL);
+    timer_start(2, TIMER_HZ / 1000);
+    pic_unmask(0);
+    expect_true(wait_interrupts(TIMER, 5, 200000));
+    wrmsr(MSR_APIC_BASE, base);
+    quiet();
+}
+
 void program(void)
 {
     apic_start();
@@ -427,4 +450,5 @@ void program(void)
     clock();
     serial();
     boundaries();
+    without_apic();
 }

@@ -4,7 +4,7 @@
  * Paging with four levels: rights at each level, error codes, reserved bits, large pages, accessed
  * and dirty bits, what flushes, faults in the midst of instructions (SDM vol. 3, chapter 4).
  */
-#include "bare.h"
+#include "runtime/bare.h"
 
 enum { MEMORY = 0x600000, LARGE = 0x800000 };
 #define PLACE UINT64_C(0x555000000000) /* nothing is mapped around it */

@@ -9,7 +9,7 @@
 
 /* bochs: no, it has other devices */
 
-#include "bare.h"
+#include "runtime/bare.h"
 
 static uint32_t pci_read_config_word(uint8_t bus, uint8_t device, uint8_t function, uint8_t reg)
 {

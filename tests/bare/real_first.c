@@ -5,7 +5,7 @@
  *
  * What fails says so at the console at port e9 and is counted; program() tells the sum.
  */
-#include "bare.h"
+#include "runtime/bare.h"
 
 /* Each case compares AX with a number: STEP(name, code, expected AX). It may use all registers but
  * SP, SS and CS; DS and ES are 0 before. */

@@ -6,7 +6,7 @@
 
 /* resets: yes */
 
-#include "bare.h"
+#include "runtime/bare.h"
 
 enum { STAGES = 4 };
 static struct record {

@@ -4,7 +4,7 @@
  * registers check, far transfers without gates, LAR, LSL, VERR, VERW and ARPL (SDM vol. 3, chapters
  * 3 and 5).
  */
-#include "bare.h"
+#include "runtime/bare.h"
 
 #define NO_LIMITS "qemu: limits of segments are not checked"
 #define NO_RIGHTS "qemu: rights of segments are not checked"
@@ -207,7 +207,7 @@ CASE(32, stack16, "a 16-bit stack uses SP and leaves the upper half of ESP", (AX
      "mov %esp, %ebp; mov $0xe8, %eax; mov %eax, %ss; mov $0x12340000, %esp; push $7; mov %esp, %eax; pop %ecx; mov %eax, %edx\n"
      "shr $16, %edx; movzwl %ax, %eax; mov $0x10, %ecx; mov %ecx, %ss; mov %ebp, %esp")
 CASE(32, stack16_leave, "LEAVE and ENTER on a 16-bit stack", (AX(0x5555)),
-     "mov %esp, %esi; mov $0xe8, %eax; mov %eax, %ss; mov $0x00008000, %esp; mov $0x5555, %ebp; enter $4, $0; leave; mov %ebp, %eax\n"
+     "mov %esp, %esi; mov $0xe8, %eax; mov %eax, %ss; mov $0x00000ff0, %esp; mov $0x5555, %ebp; enter $4, $0; leave; mov %ebp, %eax\n"
      "mov $0x10, %ecx; mov %ecx, %ss; mov %esi, %esp")
 CASE(32, operand16, "16-bit PUSH and POP on a 32-bit stack", (AX(0x1234), SP(0)), "pushw $0x1234; xor %eax, %eax; popw %ax")
 CASE(32, push_segment, "PUSH of a segment register takes four bytes", (AX(4), SP(0)), "mov %esp, %eax; push %ds; sub %esp, %eax; pop %ds")

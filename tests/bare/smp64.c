@@ -9,7 +9,7 @@
 
 /* bochs: no, it has one CPU */
 
-#include "interrupt.h"
+#include "runtime/interrupt.h"
 
 enum { CPUS = 4, START = 0x90000, STACK = 4096 };
 enum { CALL_VECTOR = 0x51, HALT_VECTOR = 0x52, COUNT_VECTOR = 0x53 };
@@ -152,7 +152,7 @@ static void start(void)
     wait_time(10000, false);
     apic_write(APIC_ICR, ICR_OTHERS | ICR_STARTUP | ICR_ASSERT | START >> 12);
     time_start();
-    while (cpu[0].asked < CPUS - 1 && time_passed() < 3000000) {
+    while (cpu[0].asked < CPUS - 1 && time_passed() < 10000000) {
     }
     expect(cpu[0].asked, CPUS - 1);
     test("SIPI: CS is the vector, CR0 that of INIT");
@@ -205,7 +205,7 @@ static bool interrupts_reach(unsigned number, unsigned count)
 {
     time_start();
     while (cpu[number].interrupts < count) {
-        if (time_passed() > 2000000) {
+        if (time_passed() > 10000000) {
             return false;
         }
     }
@@ -238,19 +238,19 @@ static void ipis(void)
     test("NMI to one");
     send(cpu[1].id, ICR_NMI | ICR_ASSERT);
     time_start();
-    while (!cpu[1].nmis && time_passed() < 2000000) {
+    while (!cpu[1].nmis && time_passed() < 10000000) {
     }
     expect(cpu[1].nmis, 1);
     expect(cpu[2].nmis, 0);
     test("many IPIs: each is answered");
     unsigned before = cpu[1].interrupts;
-    for (unsigned i = 1; i <= 1000; i++) {
+    for (unsigned i = 1; i <= 200; i++) {
         send(cpu[1].id, ICR_ASSERT | COUNT_VECTOR);
         if (!interrupts_reach(1, before + i)) {
             break;
         }
     }
-    expect(cpu[1].interrupts, before + 1000);
+    expect(cpu[1].interrupts, before + 200);
 }
 
 static volatile unsigned woken;
@@ -348,14 +348,14 @@ static void shootdown(void)
     }
     unsigned wrong = 0;
     bool all_answered = true;
-    for (unsigned round = 1; round <= 200 && all_answered; round++) {
+    for (unsigned round = 1; round <= 60 && all_answered; round++) {
         uint64_t value = round & 1;
         *page_entry(PLACE, 1) = (value ? MEMORY + 0x1000 : MEMORY) | PAGE_ALL;
         answered = 0;
         apic_write(APIC_ICR, ICR_OTHERS | ICR_ASSERT | CALL_VECTOR);
         time_start();
         while (answered < CPUS - 1) {
-            if (time_passed() > 2000000) {
+            if (time_passed() > 10000000) {
                 all_answered = false;
                 break;
             }
@@ -364,11 +364,11 @@ static void shootdown(void)
             last_seen[i] = 2;
         }
         for (unsigned i = 1; i < CPUS; i++) {
-            while (last_seen[i] == 2 && time_passed() < 2000000) {
+            while (last_seen[i] == 2 && time_passed() < 10000000) {
             }
             /* The first value may be of a read before the store to last_seen. */
             last_seen[i] = 2;
-            while (last_seen[i] == 2 && time_passed() < 2000000) {
+            while (last_seen[i] == 2 && time_passed() < 10000000) {
             }
             wrong += last_seen[i] != value;
         }
@@ -383,7 +383,7 @@ static void shootdown(void)
 
 /* --- atomic operations */
 
-enum { ROUNDS = 20000 };
+enum { ROUNDS = 4000 };
 static struct {
     uint64_t add, inc, xadd, exchange_loop, locked;
     volatile uint32_t spin;
@@ -479,7 +479,7 @@ static void store_buffering(unsigned number)
     if (number > 1) {
         return;
     }
-    for (uint32_t round = 0; round < 3000; round++) {
+    for (uint32_t round = 0; round < 500; round++) {
         meet(6 * round + 2);
         uint32_t seen;
         volatile uint32_t *mine = number ? &y : &x, *other = number ? &x : &y;
@@ -511,7 +511,7 @@ static void message_passing(unsigned number)
     if (number > 1) {
         return;
     }
-    for (uint32_t round = 0; round < 3000; round++) {
+    for (uint32_t round = 0; round < 500; round++) {
         meet(4 * round + 2);
         if (!number) {
             __asm__ volatile("movl %2, %0; movl %2, %1"
@@ -537,7 +537,7 @@ static volatile uint64_t stamp;
 
 static void time_stamps(unsigned number)
 {
-    for (uint32_t round = 0; round < 500; round++) {
+    for (uint32_t round = 0; round < 60; round++) {
         while (meeting % CPUS != number) {
             pause();
         }
@@ -576,7 +576,7 @@ static volatile uint32_t version, returned[CPUS];
 
 static void run_code(unsigned number)
 {
-    for (uint32_t round = 1; round <= 300; round++) {
+    for (uint32_t round = 1; round <= 60; round++) {
         while (version < round) {
             pause();
         }
@@ -600,13 +600,13 @@ static void code(void)
     for (unsigned i = 1; i < CPUS; i++) {
         ask(i, run_code);
     }
-    for (uint32_t round = 1; round <= 300; round++) {
+    for (uint32_t round = 1; round <= 60; round++) {
         uint32_t value = round * 0x01010101;
         *(volatile uint32_t *)(code_page + 1) = value;
         version = round;
         time_start();
         while (meeting < 3 * round && on_time) {
-            on_time = time_passed() < 3000000;
+            on_time = time_passed() < 10000000;
         }
         for (unsigned i = 1; i < CPUS; i++) {
             wrong += returned[i] != value;
@@ -638,16 +638,19 @@ static void init_again(void)
     wait_time(10000, false);
     expect_true(beats > 0);
     send(cpu[3].id, ICR_INIT | ICR_ASSERT | ICR_LEVEL);
-    wait_time(10000, false);
-    uint64_t before = beats;
-    wait_time(20000, false);
+    uint64_t before;
+    unsigned waits = 0;
+    do { /* a busy host may be late */
+        before = beats;
+        wait_time(20000, false);
+    } while (before != beats && waits++ < 100);
     expect(beats, before);
     test("and SIPI starts it anew");
     unsigned was = cpu[0].asked;
     start_number = 2;
     send(cpu[3].id, ICR_STARTUP | ICR_ASSERT | START >> 12);
     time_start();
-    while (cpu[0].asked == was && time_passed() < 2000000) {
+    while (cpu[0].asked == was && time_passed() < 10000000) {
     }
     expect(cpu[0].asked, was + 1);
     expect(start_cr0 & ~0x60000000u, 0x10);

@@ -10,7 +10,7 @@
 
 /* bochs: no, it never ends */
 
-#include "bare.h"
+#include "runtime/bare.h"
 
 void program(void)
 {

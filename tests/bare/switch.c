@@ -5,7 +5,7 @@
  *
  * Each case is real-mode code that comes back to real mode by itself.
  */
-#include "bare.h"
+#include "runtime/bare.h"
 
 #define MODE      MODE_REAL
 #define NO_LIMITS "qemu: limits of segments are not checked"

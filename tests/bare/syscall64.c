@@ -4,7 +4,7 @@
  * SYSCALL, SYSRET, SYSENTER, SYSEXIT, SWAPGS and the FS and GS bases. Where makers differ, CPUID's
  * vendor decides what is expected (SDM vol. 2; AMD64 APM vol. 2, 6.1).
  */
-#include "bare.h"
+#include "runtime/bare.h"
 
 static struct event event;
 static bool amd;
@@ -129,10 +129,9 @@ static void syscalls(void)
     test("SYSRETQ to what is not canonical");
     deviation("qemu: at the target, at CPL 3");
     go(do_sysret_bad, false, false);
-    if (amd) {
-        expect_event(&event, VECTOR_GP, 0, (const char *)BIT(62));
-    } else {
-        expect_event(&event, VECTOR_GP, 0, do_sysret_bad_at);
+    expect_event(&event, VECTOR_GP, 0, NULL);
+    if (event.at.ip != BIT(62) || !amd) { /* AMD's may fault at the target, at CPL 3 */
+        expect(event.at.ip, (word)do_sysret_bad_at);
         expect(event.at.cs, CODE64);
     }
     test("SYSRET at CPL 3 is #GP");

@@ -3,7 +3,7 @@
  * Hardware task switches: by JMP, CALL, IRET, task gates and interrupts; busy bits, back links, NT,
  * CR0.TS, what is saved and loaded, and what is checked (SDM vol. 3, chapter 7).
  */
-#include "bare.h"
+#include "runtime/bare.h"
 
 enum {
     OTHER = 0x78,

@@ -3,7 +3,7 @@
  * Virtual-8086 mode: segments, what IOPL decides, interrupts, I/O permission, and the extensions
  * that CR4.VME and CR4.PVI switch on (SDM vol. 3, chapter 20). Rows begin with IOPL 3.
  */
-#include "bare.h"
+#include "runtime/bare.h"
 
 LOW uint16_t v86_word, v86_far[2];
 LOW uint32_t v86_segments[4] = {1, 1, 1, 1};

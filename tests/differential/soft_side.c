@@ -495,9 +495,6 @@ unsigned soft_allowed(const struct x86_row *row, const struct outcome *native,
         return 0;
     if (row == NULL) /* a program, in which there may be any of these */
         return page && soft->fault.trap == X86_VECTOR_PF ? COMPARE_ADDRESS : 0;
-    /* A branch to no address is noticed where it leads. */
-    if (!page && soft->fault.trap == X86_VECTOR_GP && (uint64_t)((int64_t)(rip << 16) >> 16) != rip)
-        return COMPARE_RIP | COMPARE_REGISTERS | COMPARE_MEMORY;
     if (strncmp(row->mnemonic, "cmps", 4) == 0 && row->implicit & NATIVE_STRING_SI)
         return soft->fault.signal == SIGTRAP ? 0 : COMPARE_ADDRESS | COMPARE_FAULT;
     if (strstr(row->mnemonic, "maskmov") != NULL && row->implicit & NATIVE_MASKMOV)

@@ -94,7 +94,7 @@ class Bare(unittest.TestCase):
                     process.communicate()
                     self.fail("quit did not end it")
             self.assertEqual(process.returncode, 0, errors)
-            self.assertRegex(out.decode("latin-1"), r"EIP=0000[0-9a-f]{4} EFL=")
+            self.assertRegex(out.decode("latin-1"), r"EIP=000[0-9a-f]{5} EFL=")
 
 
 def text(path):

@@ -10,7 +10,7 @@ import time
 import unittest
 
 from guest import IS_QEMU, Case
-from recording import LONG, ROOT
+from recording import LONG, ROOT, VITRINE_TRACE
 
 # What SeaBIOS finds and does on the pc machine with 128 MiB, in QEMU as well; where QEMU's tables are longer or
 # it has a parallel port is left out.
@@ -146,13 +146,18 @@ class Recordings(Case):
         machine.monitor("trace-file flush")
         path = os.path.join(machine.folder, f"trace-{machine.process.pid}")
         script = [sys.executable, os.path.join(ROOT, "python", "simpletrace.py"), f"{path}.events", path]
-        while_running = subprocess.run(script, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+        def read():
+            return subprocess.run(script, check=True, stdout=subprocess.PIPE, text=True,
+                                  env=dict(os.environ, VITRINE_TRACE=VITRINE_TRACE)).stdout
+
+        while_running = read()
         for name in ("bios-256k.bin", "vgabios-stdvga.bin", "efi-e1000.rom"):
             self.assertRegex(while_running, rf"load_file [0-9.]+ pid={machine.process.pid} "
                              rf"name=b'{name}' path=b'/\S+/{name}'")
         machine.monitor_quit()
         self.check_end(machine)
-        self.assertEqual(subprocess.run(script, check=True, stdout=subprocess.PIPE, text=True).stdout, while_running)
+        self.assertEqual(read(), while_running)
 
 
 class LongFirmware(FirmwareCase):

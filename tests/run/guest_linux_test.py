@@ -22,15 +22,16 @@ DEVICES = """\
 WARNING = 4
 
 # Warnings that the kernel has for QEMU's pc machine too: it has no MMCONFIG; the numbers of the CPUs that
-# start are of this level; the TSCs of several CPUs are not known to go together; how well the TSC can be
-# measured depends on what else the host does.
+# start are of this level; the TSCs of several CPUs are not known to go together; how well the TSC and the
+# APIC's timer can be measured depends on what else the host does.
 EXPECTED = re.compile(r"""
       fail\ to\ add\ MMCONFIG
     | acpi\ resource\ window\ .*\ ignored,\ not\ CPU\ addressable
     | \]\ +\#\d+$
     | mtrr:\ your\ CPUs\ had\ inconsistent
     | Unstable\ clock\ detected | keep\ using\ the\ local\ clock | "trace_clock=local" | on\ the\ kernel\ command\ line
-    | tsc:\ Unable\ to\ calibrate\ against\ PIT
+     | tsc:\ Unable\ to\ calibrate\ against\ PIT | APIC\ calibration\ not\ consistent
+     | hrtimer:\ interrupt\ took | hpet:\ Lost\ [0-9]+\ RTC\ interrupts
     """, re.VERBOSE)
 
 

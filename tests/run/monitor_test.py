@@ -107,6 +107,7 @@ class Pipes(Case):
 
     def test_end_of_input_is_no_end(self):
         process = self.start(self.command("-monitor", "stdio", "-S"), stdin=subprocess.DEVNULL,
+                             stderr=subprocess.DEVNULL,
                              stdout=subprocess.PIPE)
         self.until(process.stdout.fileno(), PROMPT)
         time.sleep(0.2)
@@ -197,6 +198,27 @@ class Sockets(Case):
         self.until(client, PROMPT)
         self.assertEqual(self.ask(client, "p 7"), "0x7\n")
         second.sendall(b"quit\n")
+        self.assertEqual(process.wait(timeout=60), 0)
+
+    def test_logging(self):
+        """What is logged is switched while the machine is there; code has the mode's size."""
+        log = os.path.join(self.folder, "log")
+        process = self.start(self.command("-monitor", f"unix:{self.path},server,nowait", "-S"))
+        client = self.connect(self.path)
+        self.until(client, PROMPT)
+        for line in (f"logfile {log}", "log in_asm,exec", "cont"):
+            self.assertEqual(self.ask(client, line), "")
+        for _ in range(400):
+            if self.ask(client, "p/x $eip") == "0xfff5\n":
+                break
+            time.sleep(0.02)
+        self.assertEqual(self.ask(client, "log none"), "")
+        with open(log, encoding="ascii") as file:
+            text = file.read()
+        self.assertIn("IN: \n0xfffffff0:  fa                       cli      \n", text)
+        self.assertRegex(text, r"0xfffffff1:  b0 21 +movb +\$0x21, %al\n")
+        self.assertRegex(text, r"(?m)^Trace 0: 0x[0-9a-f]+ \[")
+        client.sendall(b"quit\n")
         self.assertEqual(process.wait(timeout=60), 0)
 
     def test_tracing(self):

@@ -999,6 +999,14 @@ static void full_queue(void **state)
     assert_int_equal(get(&m, RDH), head);
     config_write16(&m.h, SLOT, 0, PCI_COMMAND, 7);
     assert_int_equal(get(&m, RDH), (head + 1) % RING);
+
+    /* What waits when a new driver comes is not for it. */
+    while (get(&m, RDH) != get(&m, RDT))
+        arrive(&m, frame, 100);
+    arrive(&m, frame, 100);
+    put(&m, CTRL, get(&m, CTRL) | 1 << 26);
+    start_queues(&m);
+    assert_int_equal(get(&m, RDH), 0);
     end(&m);
 }
 

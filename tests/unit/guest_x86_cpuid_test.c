@@ -314,7 +314,7 @@ static void saved_state_has_its_size(void **state)
 {
     (void)state;
     const struct x86_model *model = parse("max");
-    struct x86_cpuid_place place = {0, 3, false, false};
+    struct x86_cpuid_place place = {.xcr0 = 3};
     uint32_t out[4], host[4];
 
     assert_int_equal(model->xcr0, 7);
@@ -348,7 +348,7 @@ static void topology_counts_cpus(void **state)
 {
     (void)state;
     const struct x86_model *model = parse("Haswell");
-    struct x86_cpuid_place place = {1, 7, true, false};
+    struct x86_cpuid_place place = {.apic_id = 1, .xcr0 = 7, .osxsave = true};
     uint32_t out[4], level = 0, seen = 0;
 
     x86_cpuid(model, &place, 1, 0, out);
@@ -536,7 +536,7 @@ static void systems_see_more(void **state)
         X86_FEATURE_SMEP, X86_FEATURE_SMAP,         X86_FEATURE_UMIP,       X86_FEATURE_INVPCID,
         X86_FEATURE_PKU,  X86_FEATURE_TSC_DEADLINE, X86_FEATURE_TSC_ADJUST, X86_FEATURE_MTRR};
     const struct x86_model *program = parse("max"), *system;
-    struct x86_cpuid_place place = {0, 7, true, false};
+    struct x86_cpuid_place place = {.xcr0 = 7, .osxsave = true};
     struct error err = {"no sentence"};
     uint32_t out[4];
 

@@ -53,6 +53,12 @@ static uint8_t *cached(void *opaque, uint64_t linear, bool write)
     return linear < MACHINE_RAM && *(uint32_t *)page_entry(m, linear) ? m->ram + linear : NULL;
 }
 
+static bool has_code(void *opaque, uint64_t physical)
+{
+    (void)opaque, (void)physical;
+    return false;
+}
+
 static void forget(void *opaque, enum ir_flush what, uint64_t address)
 {
     (void)opaque, (void)what, (void)address;
@@ -62,7 +68,7 @@ static void forget(void *opaque, enum ir_flush what, uint64_t address)
  * breakpoint on data somewhere. */
 static void choose_way(struct machine *m, unsigned way)
 {
-    static struct ir_tlb tlb = {.cached = cached, .flush = forget};
+    static struct ir_tlb tlb = {.cached = cached, .has_code = has_code, .flush = forget};
 
     tlb.opaque = m;
     m->cpu.system.tlb = way == 1 ? &tlb : NULL;

@@ -130,6 +130,28 @@ static void a_guest_runs_and_ends(void **state)
     machine_free(g.machine);
 }
 
+/* Flat data segments under real mode; from 500 to where the TLB has the same entry. */
+GUEST(contends, "lgdtl %cs:(8f - guest_contends)\nmov %cr0, %eax\nor $1, %al\nmov %eax, %cr0\n"
+                "mov $8, %bx\nmov %bx, %ds\nmov %bx, %es\nand $0xfe, %al\nmov %eax, %cr0\n"
+                "mov $0x500, %esi\nmov $0x10000500, %edi\nmovl $0x44332211, (%esi)\n"
+                "addr32 movsb\nmov $3, %ecx\naddr32 rep movsb\n"
+                "cmpl $0x44332211, -4(%edi)\njne 2f\n" EXIT(44) "2:\n" EXIT(
+                    45) "8: .word 15\n.long 0xf0000 + (9f - guest_contends)\n"
+                        "9: .quad 0, 0x00cf93000000ffff\n")
+
+static void operands_that_share_a_place_in_the_tlb(void **state)
+{
+    (void)state;
+    static const uint8_t copied[] = {0x11, 0x22, 0x33, 0x44};
+    struct guest g;
+    PREPARE(&g, contends);
+    g.options.ram_size = 512 << 20;
+    build(&g);
+    assert_int_equal(run(&g), 44);
+    assert_memory_equal(ram(&g) + 0x10000500, copied, sizeof copied);
+    machine_free(g.machine);
+}
+
 /* The 8254 at 1 kHz; each tick of line 0 wakes HLT. */
 GUEST(ticks, "xor %ax, %ax\nmov %ax, %ds\nmov %ax, %ss\nmov $0x7000, %sp\n"
              "movw $(8f - guest_ticks), 0x20\nmovw $0xf000, 0x22\nmovb $0, 0x500\n"
@@ -322,7 +344,7 @@ static void a_guest_that_polls_does_not_keep_the_loop_out(void **state)
 {
     (void)state;
     struct guest g;
-    struct timer timer = {NULL};
+    struct timer timer = {0};
     PREPARE(&g, polls);
     g.options.cpus = 1;
     build(&g);
@@ -392,6 +414,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_guest_runs_and_ends),
+        cmocka_unit_test(operands_that_share_a_place_in_the_tlb),
         cmocka_unit_test(interrupts_wake_a_halted_cpu),
         cmocka_unit_test(an_nmi_wakes_it_too),
         cmocka_unit_test(other_cpus_start),

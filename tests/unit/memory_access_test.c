@@ -80,6 +80,8 @@ static const struct mem_register registers[] = {
     {0x00, 4, MEM_RW, "CONTROL", fields},
     {0x04, 4, MEM_R, "STATUS", NULL},
     {0x08, 1, MEM_W, "COMMAND", NULL},
+    {0x2c, 4, MEM_R, "ANSWER", NULL}, /* one for reads, one for writes */
+    {0x2c, 4, MEM_W, "QUESTION", NULL},
     {.name = NULL},
 };
 
@@ -434,6 +436,9 @@ static void messages_name_who_and_why(void **state)
     mem_store(world->space, 0, 0x1005, 1, 2);
     mem_store(world->space, 0, 0x1004, 1, 4);
     mem_load(world->space, 0, 0x1008, &value, 1);
+    mem_load(world->space, 0, 0x102c, &value, 4);
+    mem_store(world->space, 0, 0x102c, 1, 4);
+    mem_store(world->space, 0, 0x102d, 1, 2);
     mem_load(world->space, 0, 0x1010, &value, 4);
     log_items_set(UINT64_C(1) << LOG_UNIMP);
     mem_load(world->space, 0, 0x5000, &value, 4);
@@ -451,6 +456,7 @@ static void messages_name_who_and_why(void **state)
         "Invalid write at addr 0x1005, size 2, region 'device:STATUS', reason: unaligned\n"
         "device: write of register STATUS (offset 0x4), which can only be read\n"
         "device: read of register COMMAND (offset 0x8), which can only be written\n"
+        "Invalid write at addr 0x102D, size 2, region 'device:QUESTION', reason: unaligned\n"
         "other: write of 4 bytes at offset 0x10, where no register is implemented\n");
     free(text);
     world_free(world);

@@ -84,7 +84,7 @@ static void show_network(void *opaque, struct strbuf *text)
     strbuf_puts(text, "e1000.0: index=0\n");
 }
 
-static void open_machine(struct fixture *f)
+static void open_with(struct fixture *f, bool defaults)
 {
     static const struct machine_monitor_parts parts = {NULL, show_network, NULL};
     struct error err = {""};
@@ -97,7 +97,7 @@ static void open_machine(struct fixture *f)
                                           .ram_size = 8 << 20,
                                           .cpus = 2,
                                           .model = model,
-                                          .no_default_devices = true,
+                                          .no_default_devices = !defaults,
                                           .reboot_timeout = -1,
                                           .stopped = true};
     f->machine = machine_new(&f->options, &err);
@@ -108,6 +108,11 @@ static void open_machine(struct fixture *f)
     f->monitors = machine_monitors_new(f->machine, "Vitrine 1.2", &parts);
     machine_unlock(f->machine);
     strbuf_init(&f->text);
+}
+
+static void open_machine(struct fixture *f)
+{
+    open_with(f, false);
 }
 
 /* A monitor at one end of a socket pair; `options` of its back end. */
@@ -214,14 +219,19 @@ static void expect(struct fixture *f, const char *line, const char *part)
     }
 }
 
-static struct fixture *plain(void)
+static struct fixture *plain_with(bool defaults)
 {
     static struct fixture f;
 
-    open_machine(&f);
+    open_with(&f, defaults);
     assert_string_equal(until(&f, add_monitor(&f, ""), "(qemu) "),
                         "Vitrine 1.2 monitor - type 'help' for more information\r\n(qemu) ");
     return &f;
+}
+
+static struct fixture *plain(void)
+{
+    return plain_with(false);
 }
 
 /* --- lines --- */
@@ -640,6 +650,50 @@ static void commands_steer(void **state)
     close_machine(f);
 }
 
+static void media_are_changed(void **state)
+{
+    (void)state;
+    struct fixture *f = plain_with(true);
+    char *path = mem_format("%s/bios.bin", folder), *line;
+
+    assert_string_equal(ask(f, "eject nosuch"), "Error: Device 'nosuch' not found\n");
+    assert_string_equal(ask(f, "change ide1-cd0 /no/such/file"),
+                        "Error: Could not open '/no/such/file': No such file or directory\n");
+    expect(f, "change ide1-cd0", "change: filename expected\n");
+    expect(f, "change ide1-cd0 -f", "change: filename expected\n");
+    line = mem_format("change ide1-cd0 %s raw", path);
+    assert_string_equal(ask(f, line), "");
+    free(line);
+    expect(f, "info block ide1-cd0", "(raw, read-only)\n");
+    line = mem_format("change ide1-cd0 -f %s", path);
+    assert_string_equal(ask(f, line), "");
+    free(line);
+    assert_string_equal(ask(f, "eject -f ide1-cd0"), "");
+    expect(f, "info block ide1-cd0", "ide1-cd0: [not inserted]\n");
+    free(path);
+    close_machine(f);
+}
+
+static void mouse_and_links_are_checked(void **state)
+{
+    (void)state;
+    static const struct exchange exchanges[] = {
+        {"mouse_move 3 -4", ""},
+        {"mouse_move 3 -4 1", ""},
+        {"mouse_move 3", "mouse_move: string expected\n" TRY("mouse_move")},
+        {"mouse_move 3 a", "mouse_move: 'a' is no number from -10000 to 10000\n" TRY("mouse_move")},
+        {"mouse_button 5", ""},
+        {"mouse_button x", "invalid char 'x' in expression\n" TRY("mouse_button")},
+        {"set_link nosuch on", "Error: Device 'nosuch' not found\n"},
+        {"set_link nosuch", "Expected 'on' or 'off'\n" TRY("set_link")},
+    };
+    struct fixture *f = plain();
+    CHECK(f, exchanges);
+    assert_string_not_equal(ask(f, "hostfwd_add tcp::1-:2"), ""); /* there is no network */
+    assert_string_not_equal(ask(f, "hostfwd_remove n0 tcp::1"), "");
+    close_machine(f);
+}
+
 /* Firmware has opened LINT1 of the first CPU only. */
 static void nmi_goes_through_the_local_apic(void **state)
 {
@@ -759,6 +813,8 @@ int main(void)
         cmocka_unit_test(screens_are_dumped),
         cmocka_unit_test(keys_are_sent),
         cmocka_unit_test(commands_steer),
+        cmocka_unit_test(media_are_changed),
+        cmocka_unit_test(mouse_and_links_are_checked),
         cmocka_unit_test(nmi_goes_through_the_local_apic),
         cmocka_unit_test(a_guest_in_a_circle_does_not_hinder),
     };

@@ -223,7 +223,7 @@ static void bad_words(void **state)
          "guest port)"},
         {NET_OPTION_NETDEV, "user,id=a,hostfwd=tcp:8.8.8.8:5555-:22",
          "-netdev user,id=a,hostfwd=tcp:8.8.8.8:5555-:22: Could not set up host forwarding rule "
-         "'tcp:8.8.8.8:5555-:22'"},
+         "'tcp:8.8.8.8:5555-:22': Cannot assign requested address"},
         {NET_OPTION_NETDEV, "user,id=a,guestfwd=foo",
          "-netdev user,id=a,guestfwd=foo: Invalid guest forwarding rule 'foo'"},
         {NET_OPTION_NETDEV, "user,id=a,guestfwd=tcp:10.0.2.100:80-null",

@@ -416,12 +416,13 @@ struct machine *machine_open(enum machine_mode mode, unsigned cpl)
 
 /* --- running */
 
-/* What a fault may change: notes of events, bits A, D and accessed in tables. */
+/* What a fault may change: notes of events; bits A, D and accessed in tables. What is derived from
+ * registers is so now: tests change registers behind the CPU's back. */
 static void forget(struct x86_cpu *cpu)
 {
     memset(cpu->system.record, 0, sizeof cpu->system.record);
     cpu->system.records = 0;
-    cpu->system.mode = 0;
+    x86_update_mode(cpu);
 }
 
 static void check_unchanged(struct machine *m)

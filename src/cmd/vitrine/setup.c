@@ -151,9 +151,8 @@ static bool apply_words(struct setup *setup, struct error *err)
 bool setup_machine(struct setup *setup, struct options *options, struct error *err)
 {
     setup->options = options;
-    if (options->machine.count_instructions) {
-        return error_set(err, "-icount: time by instructions is not there yet; -rtc base=DATE and "
-                              "-seed N make runs alike as far as they go");
+    if (options->machine.count_instructions && options->machine.cpus > 1) {
+        return error_set(err, "-icount: time by instructions is that of one CPU; leave out -smp");
     }
     if (!make_model(setup, err)) {
         return false;

@@ -9,7 +9,7 @@
 #include "guest/x86/helpers.h"
 #include "ir/guest.h"
 
-enum { PAGE = 4096 };
+enum { PAGE = 4096, FEW_BYTES = 64 };
 
 enum x86_mode x86_code_mode(const struct x86_cpu *cpu)
 {
@@ -46,6 +46,10 @@ static bool find_piece(struct x86_cpu *cpu, uint64_t linear, size_t size, unsign
         return false;
     }
     piece->physical = walk.physical;
+    if (tlb && access & X86_ACCESS_WRITE && size <= FEW_BYTES &&
+        tlb->has_code(tlb->opaque, walk.physical)) {
+        return true; /* through the bus: only the code that these bytes are dies */
+    }
     piece->host = bus->host(bus->opaque, walk.physical, access & X86_ACCESS_WRITE);
     return true;
 }

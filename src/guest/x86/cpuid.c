@@ -189,6 +189,7 @@ static bool shown(const struct query *q, enum x86_feature feature)
     switch (feature) {
     case X86_FEATURE_OSXSAVE: return q->place->osxsave && q->model->xcr0;
     case X86_FEATURE_OSPKE: return q->place->ospke && x86_has(&q->model->features, feature);
+    case X86_FEATURE_APIC: return !q->place->no_apic && x86_has(&q->model->features, feature);
     case X86_FEATURE_HT: return x86_has(&q->model->features, feature) && q->model->cpus > 1;
     case X86_FEATURE_CMP_LEGACY:
         return x86_has(&q->model->features, feature) && q->model->cpus > 1 && is_amd(q->model);
@@ -209,7 +210,7 @@ static void add_features(const struct query *q, uint32_t leaf, uint32_t subleaf,
 void x86_cpuid(const struct x86_model *model, const struct x86_cpuid_place *place, uint32_t leaf,
                uint32_t subleaf, uint32_t out[4])
 {
-    struct x86_cpuid_place first = {0, model->xcr0, true, false};
+    struct x86_cpuid_place first = {.xcr0 = model->xcr0, .osxsave = true};
     struct query q = {model, place ? place : &first, leaf, subleaf, out};
     bool hypervisor = leaf >> 28 == 4;
 

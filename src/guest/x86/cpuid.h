@@ -84,6 +84,7 @@ struct x86_cpuid_place {
     uint64_t xcr0;
     bool osxsave; /* CR4.OSXSAVE */
     bool ospke;   /* CR4.PKE */
+    bool no_apic; /* the local APIC is off */
 };
 
 /* CPUID: EAX, EBX, ECX, EDX in `out`. Leaves that are not there are 0. `place` NULL: CPU 0 with all

@@ -9,6 +9,7 @@
 #include "guest/x86/bus.h"
 #include "guest/x86/cpuid.h"
 #include "guest/x86/guest.h"
+#include "guest/x86/internal.h"
 #include "guest/x86/registers.h"
 #include "guest/x86/rows.h"
 #include "guest/x86/unit.h"
@@ -50,8 +51,15 @@ static void context(const void *state, struct ir_context *context)
     /* In 64-bit code FS and GS have bases anyway. */
     context->mode = wide ? mode & ~flat_fs_gs : mode;
     context->base = wide ? 0 : cpu->system.segment[NATIVE_CS].base;
+    context->limit = wide ? 0 : cpu->system.segment[NATIVE_CS].limit;
     context->view = (uint8_t)x86_view(cpu, X86_ACCESS_READ);
     context->single = mode & single_bits;
+}
+
+/* The numbers of enum disas_mode are those of enum x86_mode. */
+static int disas_mode(const struct ir_context *context)
+{
+    return context->mode & X86_MODE_CODE;
 }
 
 static void soft(const void *state, const struct ir_context *context, struct ir_block *block)
@@ -145,15 +153,85 @@ static bool code(void *state, uint64_t *linear, unsigned *room)
     return false;
 }
 
+static bool inside(const void *state)
+{
+    const struct x86_cpu *cpu = state;
+    struct x86_fault ignored;
+
+    return x86_check_target(cpu, &cpu->system.segment[NATIVE_CS], cpu->state.pc, 0, &ignored);
+}
+
+/* How far a near branch moves the stack pointer. */
+static int64_t stack_moved(const struct x86_cpu *cpu, const struct x86_insn *insn)
+{
+    int64_t size = x86_code64(cpu) ? 8 : insn->native.opsize;
+
+    switch (insn->lowering) {
+    case X86_LOWER_CALL:
+    case X86_LOWER_CALL_R: return -size;
+    case X86_LOWER_RET:
+        return size + (insn->native.imm_size ? (int64_t)(insn->native.imm & 0xffff) : 0);
+    default: return 0;
+    }
+}
+
+/* SDM vol. 2, JMP, Jcc, LOOP, CALL, RET: #GP(0) at the branch. A branch that is not taken goes on
+ * behind it. */
+static bool refuse_branch(const void *config, void *state, const uint8_t *bytes, size_t size,
+                          uint64_t pc)
+{
+    enum { LOOP_LAST = 0xe2 };
+    const struct x86_model *model = config;
+    struct x86_cpu *cpu = state;
+    struct x86_fault fault;
+    struct x86_insn insn;
+    struct x86_stack stack;
+
+    if (x86_decode(x86_code_mode(cpu), &model->features, bytes, size, pc, &insn) != X86_DECODE_OK) {
+        return false;
+    }
+    switch (insn.lowering) {
+    case X86_LOWER_JMP:
+    case X86_LOWER_JMP_R:
+    case X86_LOWER_CALL:
+    case X86_LOWER_CALL_R:
+    case X86_LOWER_RET: break;
+    case X86_LOWER_JCC:
+    case X86_LOWER_LOOP:
+        if (cpu->state.pc == pc + insn.length) {
+            return false;
+        }
+        break;
+    default: return false;
+    }
+    x86_stack_open(cpu, &stack);
+    stack.sp -= (uint64_t)stack_moved(cpu, &insn);
+    x86_stack_close(cpu, &stack);
+    if (insn.lowering == X86_LOWER_LOOP && insn.native.opcode <= LOOP_LAST) {
+        unsigned width = x86_address_size(cpu, &insn);
+
+        x86_set_gpr(cpu, X86_RCX, width, x86_get_gpr(cpu, X86_RCX, width) + 1);
+    }
+    cpu->state.pc = pc;
+    x86_raise_error(&fault, X86_VECTOR_GP, 0);
+    x86_raise(cpu, &fault);
+    return true;
+}
+
+/* SDM vol. 3, 6.15, vector 19: #UD where the operating system has not said that it knows #XM. */
 static void raise(void *state, unsigned vector, uint32_t error)
 {
     struct x86_cpu *cpu = state;
     struct x86_fault fault;
 
     if (vector == X86_VECTOR_MF) {
-        if (x86_float_error(cpu, &fault)) {
+        if (x86_float_error(cpu, &fault)) { /* it waits for the interrupt */
+            cpu->system.shadow = 0;
+            x86_update_mode(cpu);
             return;
         }
+    } else if (vector == X86_VECTOR_XM && !(cpu->system.cr4 & X86_CR4_OSXMMEXCPT)) {
+        x86_raise_plain(&fault, X86_VECTOR_UD);
     } else if (vector == X86_VECTOR_GP || vector == X86_VECTOR_SS) {
         x86_raise_error(&fault, vector, error);
     } else {
@@ -227,13 +305,11 @@ static bool bring(struct x86_cpu *cpu, const struct x86_insn *insn, struct ir_op
         other.native.base = NATIVE_RIP;
         other.native.address = native->imm;
     }
-    *operand = (struct ir_operand){
-        .linear = x86_operand_linear(cpu, &other),
-        .size = native->mem_size,
-        .read = native->mem_access & NATIVE_READ,
-        .write = native->mem_access & NATIVE_WRITE,
-        .doubtful = waits_for_x87(native),
-    };
+    operand->linear = x86_operand_linear(cpu, &other);
+    operand->size = native->mem_size;
+    operand->read = native->mem_access & NATIVE_READ;
+    operand->write = native->mem_access & NATIVE_WRITE;
+    operand->doubtful = waits_for_x87(native);
     at = cpu->state.bounce + (operand->linear & 63);
     cpu->state.temp[1] = (uint64_t)(uintptr_t)at;
     if (is_misaligned(insn, operand->linear)) {
@@ -250,6 +326,18 @@ static bool bring(struct x86_cpu *cpu, const struct x86_insn *insn, struct ir_op
            x86_linear_read(cpu, operand->linear, at, operand->size, X86_ACCESS_READ, fault);
 }
 
+/* SDM vol. 3, 8.1.2: XCHG with memory needs no prefix. */
+static bool is_locked(const struct x86_insn *insn)
+{
+    enum { XCHG_BYTE = 0x86, XCHG = 0x87 };
+    const struct native_insn *native = &insn->native;
+
+    return native->modrm == NATIVE_MODRM_MEM &&
+           (native->prefix & NATIVE_LOCK ||
+            (native->map == NATIVE_MAP_ONE && !native->vex &&
+             (native->opcode == XCHG_BYTE || native->opcode == XCHG)));
+}
+
 static bool execute(const void *config, void *state, const uint8_t *bytes, size_t size,
                     struct ir_operand *operand)
 {
@@ -264,6 +352,10 @@ static bool execute(const void *config, void *state, const uint8_t *bytes, size_
     if (result != X86_DECODE_OK) {
         raise_undecoded(cpu, result);
         return true;
+    }
+    operand->locked = is_locked(&insn);
+    if (operand->locked && !operand->alone) {
+        return false;
     }
     if (!x86_unit_allowed(cpu->system.mode, &insn, &vector)) {
         x86_raise_plain(&fault, vector);
@@ -335,19 +427,20 @@ static enum ir_event take_event(void *state)
 
 static void print_state(const void *state, bool fpu, struct strbuf *text)
 {
-    x86_print_system(state, text);
-    if (fpu) {
-        x86_print_state(state, text, X86_PRINT_FPU);
-    }
+    x86_print_state(state, text, fpu ? X86_PRINT_FPU : 0);
 }
 
 static const struct ir_system x86_system_functions = {
     .connect = connect,
     .context = context,
+    .disas = disas_mode,
     .soft = soft,
+    .possible = x86_is_canonical,
     .walk = walk,
     .look = look,
     .code = code,
+    .inside = inside,
+    .refuse_branch = refuse_branch,
     .execute = execute,
     .written = written,
     .take_away = take_away,

@@ -8,6 +8,7 @@
 #include <x86intrin.h>
 
 #include "guest/x86/access.h"
+#include "guest/x86/bus.h"
 #include "guest/x86/cpuid.h"
 
 /* --- shared */
@@ -280,9 +281,21 @@ static uint32_t apic_id(const struct x86_cpu *cpu)
     return number < 0 ? 0 : (uint32_t)number % cpu->model->cpus;
 }
 
+/* SDM vol. 3, 11.4.3: CPUID tells of the APIC only while it is enabled. */
+static bool apic_is_off(const struct x86_cpu *cpu)
+{
+    enum { APIC_BASE = 0x1b, ENABLED = 1 << 11 };
+    const struct cpu_bus *bus = cpu->system.bus;
+    uint32_t leaf = (uint32_t)cpu->state.reg[X86_RAX];
+    uint64_t base = 0;
+
+    return (leaf == 1 || leaf == 0x80000001) && bus->read_msr &&
+           bus->read_msr(bus->opaque, APIC_BASE, &base) && !(base & ENABLED);
+}
+
 static bool help_cpuid(struct x86_cpu *cpu, const struct x86_insn *insn, struct x86_fault *fault)
 {
-    struct x86_cpuid_place place = {0, cpu->xcr0, true, false};
+    struct x86_cpuid_place place = {.xcr0 = cpu->xcr0, .osxsave = true};
     uint32_t out[4];
 
     (void)fault;
@@ -290,6 +303,7 @@ static bool help_cpuid(struct x86_cpu *cpu, const struct x86_insn *insn, struct 
         place.apic_id = cpu->system.number;
         place.osxsave = cpu->system.cr4 & X86_CR4_OSXSAVE;
         place.ospke = cpu->system.cr4 & X86_CR4_PKE;
+        place.no_apic = apic_is_off(cpu);
     } else {
         place.apic_id = apic_id(cpu);
     }

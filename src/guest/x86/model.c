@@ -393,6 +393,11 @@ static void want_row(struct request *request, const struct model_row *row)
     for (enum x86_feature f = X86_FEATURE_NONE + 1; f < X86_FEATURE_COUNT && !row->vendor; f++) {
         x86_feature_set(&request->want, f, is_executed(request, f) && f != X86_FEATURE_HYPERVISOR);
     }
+    /* A machine says what it is, of whatever model: systems then do not take what is missing, as
+     * counters of events, for broken. */
+    if (request->system) {
+        x86_feature_set(&request->want, X86_FEATURE_HYPERVISOR, true);
+    }
 }
 
 /* Takes away what cannot be had, with warnings where it was asked for. */

@@ -259,7 +259,7 @@ static void reset_segments(struct x86_cpu *cpu)
 static void reset_common(struct x86_cpu *cpu)
 {
     struct x86_system *system = &cpu->system;
-    struct x86_cpuid_place place = {system->number, 1, false, false};
+    struct x86_cpuid_place place = {.apic_id = system->number, .xcr0 = 1};
     uint32_t out[4];
 
     memset(cpu->state.reg, 0, sizeof cpu->state.reg);

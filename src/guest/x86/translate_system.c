@@ -192,14 +192,23 @@ static bool touches_memory(const struct native_insn *n)
 enum { STRINGS = NATIVE_STRING_SI | NATIVE_STRING_DI_R | NATIVE_STRING_DI_W };
 
 /* String instructions that the host does: going up, with pointers as wide as the code's and
- * segments without a base. */
+ * segments without a base; a single step ends behind each turn. */
 static bool is_plain_string(const struct ir_block *block, const struct native_insn *n)
 {
     unsigned used = 1u << NATIVE_ES | 1u << n->segment;
 
-    return (n->opcode & 0xfc) != 0x6c && code_mode(block) != X86_MODE_16 &&
+    return (n->opcode & 0xfc) != 0x6c &&
+           !(block->soft.stepped && n->attributes & NATIVE_REP) && code_mode(block) != X86_MODE_16 &&
            !(block->mode & X86_CODE_DOWN) && !(n->prefix & NATIVE_67) &&
            !(block->soft.based & used) && !block->soft.bounced;
+}
+
+/* Protected mode never allows stores through CS, also where it is flat for loads. */
+static bool stores_to_code(const struct ir_block *block, const struct native_insn *n)
+{
+    return code_mode(block) != X86_MODE_64 && block->mode & X86_MODE_PROTECTED &&
+           !(block->mode & X86_MODE_V86) && n->segment == NATIVE_CS &&
+           n->mem_access & NATIVE_WRITE && !block->soft.bounced;
 }
 
 /* Whether translated code does it. */
@@ -208,6 +217,8 @@ static bool is_native(const struct ir_block *block, const struct x86_insn *insn)
     const struct native_insn *n = &insn->native;
 
     if (block->soft.no_tlb && touches_memory(n) && !block->soft.bounced)
+        return false;
+    if (stores_to_code(block, n))
         return false;
     if (is_plain_stack(n))
         return true;

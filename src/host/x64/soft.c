@@ -502,7 +502,12 @@ static void emit_pop(struct x64_emit *e, const struct native_insn *n)
     x64_soft_stack_offset(e, 0);
     x64_soft_add_segment(e, NATIVE_SS, n->mem_size, false);
     x64_soft_look_up(e, n->mem_size, false);
-    x64_soft_host_access(e->code, R9, n->mem_size, false); /* RCX may be needed for SP */
+    if (n->rm == NATIVE_TARGET && e->block->soft.stack != 2) {
+        x64_soft_host_access(e->code, RCX, n->mem_size, false);
+        x64_soft_stack_move(e, change);
+        return;
+    }
+    x64_soft_host_access(e->code, R9, n->mem_size, false); /* RCX is needed for SP */
     x64_soft_stack_move(e, change);
     if (n->rm == NATIVE_TARGET)
         x64_move(e->code, RCX, R9);
@@ -635,14 +640,28 @@ static bool in_page(const struct x64_emit *e, uint64_t target)
     return (here ^ there) >> PAGE_SHIFT == 0;
 }
 
-/* Through the jump table, with the target in RCX. */
-static void jump_through(struct ir_code *code, uint32_t table)
+/* Through the jump table, with the target in RCX. If the table does not lead there, the engine is
+ * told of the site, which R10 holds: a branch to where no code can be is taken back. */
+static void jump_through(struct ir_code *code, uint32_t table, unsigned site)
 {
     static const uint8_t jump[] = {0x65, 0x42, 0xff, 0x24, 0xcd}; /* jmp gs:[r9*8+table] */
 
     x64_soft_low_word(code, R9, RCX);
+    x64_move_imm(code, R10, code->first_site + site);
     x64_bytes(code, jump, sizeof(jump));
     x64_u32(code, table);
+}
+
+/* The same to a target that is known. */
+static void jump_far(struct ir_code *code, uint32_t table, unsigned site, uint64_t target)
+{
+    static const uint8_t jump[] = {0x65, 0xff, 0x24, 0x25}; /* jmp gs:[disp32] */
+    unsigned index = (unsigned)target & ((1u << IR_JUMP_BITS) - 1);
+
+    x64_move_imm(code, RCX, target);
+    x64_move_imm(code, R10, code->first_site + site);
+    x64_bytes(code, jump, sizeof(jump));
+    x64_u32(code, table + 8 * index);
 }
 
 /* The displacement of a jump, aligned so that it can be changed while it runs. */
@@ -668,8 +687,7 @@ static void emit_jump(struct x64_emit *e, uint64_t target, bool through, bool fa
     if (falls_through)
         return;
     if (through || !in_page(e, target)) {
-        x64_move_imm(e->code, RCX, target);
-        jump_through(e->code, e->block->soft.jump_table);
+        jump_far(e->code, e->block->soft.jump_table, x64_site(e, IR_EXIT_LOOKUP, target), target);
         return;
     }
     align_patch(e->code, 1);
@@ -749,7 +767,7 @@ static void emit_jump_target(struct x64_emit *e, const struct ir_op *op)
 {
     if (op->cond)
         x64_load_state(e->code, RCX, X64_STATE(temp));
-    jump_through(e->code, e->block->soft.jump_table);
+    jump_through(e->code, e->block->soft.jump_table, x64_site(e, IR_EXIT_LOOKUP, 0));
 }
 
 static void emit_count(struct ir_code *code, const struct ir_op *op)
@@ -773,6 +791,7 @@ static void emit_op(struct x64_emit *e, const struct ir_op *op)
     case IR_GET_WORD: x64_soft_get_word(e, op); break;
     case IR_PUSH_FLAGS: x64_soft_push_flags(e, op); break;
     case IR_POP_FLAGS: x64_soft_pop_flags(e, op); break;
+    case IR_BUDGET: x64_soft_budget(e, op); break;
     case IR_LEAVE_IF: x64_soft_leave_if(e, op); break;
     case IR_TARGET: emit_target(e, op); break;
     case IR_JUMP_TARGET: emit_jump_target(e, op); break;
@@ -843,8 +862,7 @@ static void soft_finish(struct ir_code *code, const struct ir_glue *glue)
             continue;
         site->stub = (uint32_t)code->size;
         if (site->cause == IR_EXIT_LOOKUP) {
-            x64_move_imm(code, RCX, site->target);
-            jump_through(code, code->jump_table);
+            jump_far(code, code->jump_table, i, site->target);
         } else {
             if (site->cause == IR_EXIT_MISS)
                 x64_store_state(code, X64_STATE(miss), R9);
@@ -934,10 +952,20 @@ static void second_table(struct ir_code *code)
     x64_bytes(code, jump, sizeof(jump));
 }
 
+/* The site that R10 holds becomes exit_arg. */
+static void store_site(struct ir_code *code)
+{
+    static const uint8_t store_r10d[] = {0x65, 0x44, 0x89};
+
+    x64_bytes(code, store_r10d, sizeof(store_r10d));
+    x64_gs_operand(code, R10 & 7, X64_STATE(exit_arg));
+}
+
 static void soft_glue(struct ir_code *code, struct ir_glue *glue)
 {
     /* not r9; lea rcx, [rcx+r9+1]: RCX - R9, which is the target */
     static const uint8_t target[] = {0x49, 0xf7, 0xd1, 0x4a, 0x8d, 0x4c, 0x09, 0x01};
+    size_t over;
 
     glue->start = glue->enter = x64_here(code);
     soft_enter(code);
@@ -950,8 +978,15 @@ static void soft_glue(struct ir_code *code, struct ir_glue *glue)
     x64_nops(code, (unsigned)(-x64_here(code) & 15));
     glue->inside = glue->lookup = x64_here(code);
     x64_bytes(code, target, sizeof(target));
+    store_site(code);
     second_table(code);
+    x64_byte(code, 0xeb); /* over the next */
+    x64_byte(code, 0);
+    over = code->size;
     glue->inside_end = glue->empty = x64_here(code);
+    store_site(code);
+    if (!code->full)
+        code->write[over - 1] = (uint8_t)(code->size - over);
     x64_store_state(code, X64_STATE(pc), RCX);
     soft_leave(code, IR_EXIT_LOOKUP);
 

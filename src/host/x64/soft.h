@@ -60,6 +60,7 @@ void x64_soft_push_flags(struct x64_emit *e, const struct ir_op *op);
 void x64_soft_pop_flags(struct x64_emit *e, const struct ir_op *op);
 void x64_soft_get_word(struct x64_emit *e, const struct ir_op *op);
 void x64_soft_store_byte(struct x64_emit *e, const struct ir_op *op);
+void x64_soft_budget(struct x64_emit *e, const struct ir_op *op);
 void x64_soft_leave_if(struct x64_emit *e, const struct ir_op *op);
 
 #endif

@@ -152,3 +152,17 @@ void x64_soft_leave_if(struct x64_emit *e, const struct ir_op *op)
     x64_gs_operand(e->code, RCX, (uint32_t)op->imm);
     x64_soft_or_leave(e, IR_EXIT_EVENT, 0);
 }
+
+/* Takes what the block has off the budget, unless there is not so much: then nothing has begun.
+ * Budgets are below 2^31, so the upper half of the difference says which. */
+void x64_soft_budget(struct x64_emit *e, const struct ir_op *op)
+{
+    static const uint8_t high_half[] = {0xc4, 0xc3, 0xfb, 0xf0, 0xc9, 0x20, /* rorx rcx, r9, 32 */
+                                        0x89, 0xc9};                        /* mov ecx, ecx */
+
+    x64_load_state(e->code, R9, X64_STATE(budget));
+    x64_lea(e->code, R9, R9, -(int32_t)op->imm);
+    x64_bytes(e->code, high_half, sizeof(high_half));
+    x64_soft_or_leave(e, IR_EXIT_BUDGET, 0);
+    x64_store_state(e->code, X64_STATE(budget), R9);
+}

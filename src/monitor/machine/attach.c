@@ -235,6 +235,7 @@ struct machine_monitors *machine_monitors_new(struct machine *machine, const cha
     monitor_add_cpu_commands(set->monitor);
     monitor_add_memory_commands(set->monitor);
     monitor_add_device_commands(set->monitor);
+    monitor_add_change_commands(set->monitor);
     keyboard_queue_init(&set->keys, machine);
     return set;
 }

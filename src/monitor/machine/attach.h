@@ -12,7 +12,8 @@
  * and what scripts send is read line by line. Lines of output end in CR LF, as QEMU's do.
  *
  * Read in this order: this header, attach.c (sessions on back ends), edit.h and edit.c (libedit),
- * plain.c (no terminal), commands.h, control.c, cpu.c, memory.c, dump.c, devices.c, keyboard.c.
+ * plain.c (no terminal), internal.h, control.c, cpu.c, memory.c, dump.c, devices.c,
+ * changes.c, keyboard.c.
  */
 #ifndef MONITOR_MACHINE_ATTACH_H
 #define MONITOR_MACHINE_ATTACH_H

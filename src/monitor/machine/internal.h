@@ -34,10 +34,11 @@ void session_print_error(struct monitor_session *session, const struct error *er
 /* $NAME of an expression, of the current vCPU. */
 bool session_register(struct monitor_session *session, const char *name, uint64_t *value);
 
-/* The rows: control.c, cpu.c, memory.c, devices.c. */
+/* The rows: control.c, cpu.c, memory.c, devices.c, changes.c. */
 void monitor_add_control_commands(struct monitor *monitor);
 void monitor_add_cpu_commands(struct monitor *monitor);
 void monitor_add_memory_commands(struct monitor *monitor);
 void monitor_add_device_commands(struct monitor *monitor);
+void monitor_add_change_commands(struct monitor *monitor);
 
 #endif

@@ -171,7 +171,8 @@ void trap_start(void)
     task_state.ss0 = KERNEL_DATA;
 #endif
     memory_set(task_state.io_map, 0xff, sizeof task_state.io_map);
-    task_state.io_base = sizeof task_state; /* no map */
+    task_state.io_base = sizeof task_state;  /* no map */
+    __asm__ volatile("lldt %w0" : : "r"(0)); /* a reset leaves one at 0, of 64 KiB */
     load_task();
 }
 
