@@ -283,13 +283,16 @@ static bool waits_for_x87(const struct native_insn *native)
  * SHA must on Intel's processors, need not on AMD's: the host knows. */
 static bool is_misaligned(const struct x86_insn *insn, uint64_t linear)
 {
-    enum { FXSAVE_SIZE = 512, FXSAVE_ALIGNMENT = 16 };
-
-    if (insn->native.mem_size == FXSAVE_SIZE) {
-        return linear & (FXSAVE_ALIGNMENT - 1);
-    }
     return insn->row->traits & X86_TRAIT_ALIGN && insn->feature != X86_FEATURE_SHA &&
            linear & (insn->native.mem_size - 1u);
+}
+
+/* FXRSTOR: the address is looked at first. */
+static bool is_misaligned_area(const struct x86_insn *insn, uint64_t linear)
+{
+    enum { SIZE = 512, ALIGNMENT = 16 };
+
+    return insn->native.mem_size == SIZE && linear & (ALIGNMENT - 1);
 }
 
 /* Brings the operand of an instruction that the host executes. */
@@ -317,6 +320,9 @@ static bool bring(struct x86_cpu *cpu, const struct x86_insn *insn, struct ir_op
     }
     if (!x86_system_operand(cpu, &other, operand->linear, operand->size, access, fault)) {
         return false;
+    }
+    if (is_misaligned_area(insn, operand->linear)) {
+        return x86_raise_error(fault, X86_VECTOR_GP, 0);
     }
     if (operand->write &&
         !x86_linear_probe(cpu, operand->linear, operand->size, X86_ACCESS_WRITE, fault)) {
