@@ -482,7 +482,7 @@ static void take_away(struct vcpu *vcpu)
     uint64_t in_region;
     uint8_t *host;
 
-    if (!operand->write || (operand->doubtful && !sys->written(vcpu->state)))
+    if (!sys->bounced(vcpu->state, operand))
         return;
     if (offset + operand->size > PAGE || !sys->look(vcpu->state, operand->linear, &page) ||
         !(page.rights & IR_RIGHT_WRITE) || !find_ram(vcpu, page.physical, &range) ||
@@ -764,10 +764,8 @@ static uint64_t guest_pc(void *opaque, uint64_t host)
 static uint64_t guest_data(void *opaque, uint64_t host)
 {
     const struct vcpu *vcpu = opaque;
-    uint64_t bounced = host - (uint64_t)(uintptr_t)vcpu->state->bounce, linear;
+    uint64_t linear;
 
-    if (bounced < sizeof(vcpu->state->bounce))
-        return vcpu->soft->operand.linear;
     return tlb_linear(vcpu->soft, host, &linear) ? linear : host;
 }
 

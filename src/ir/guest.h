@@ -99,7 +99,7 @@ struct ir_operand {
     uint64_t linear;
     uint16_t size; /* bytes, up to IR_BOUNCE_BYTES */
     bool read, write;
-    bool doubtful; /* it is written only if written() says so */
+    bool doubtful; /* whether it is written bounced() finds out */
     bool locked;   /* nobody else may store meanwhile */
     bool alone;    /* given: nobody does */
 };
@@ -136,8 +136,8 @@ struct ir_system {
      * `locked` and the CPU not `alone`, nothing was done yet. */
     bool (*execute)(const void *config, void *state, const uint8_t *bytes, size_t size,
                     struct ir_operand *operand);
-    /* Whether the instruction, which has been executed, has stored a doubtful operand. */
-    bool (*written)(const void *state);
+    /* An instruction with its operand in state.bounce has been executed: whether it has stored. */
+    bool (*bounced)(void *state, const struct ir_operand *operand);
     /* Puts the operand from state.bounce where it belongs. */
     void (*take_away)(void *state, const struct ir_operand *operand);
     /* The single instruction of a block has been executed. */

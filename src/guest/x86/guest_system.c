@@ -381,15 +381,21 @@ static bool execute(const void *config, void *state, const uint8_t *bytes, size_
     return true;
 }
 
-/* SDM vol. 1, 8.5: an x87 instruction that has raised one of these, unmasked, has not stored. */
-static bool written(const void *state)
+/* What the x87 unit keeps of the operand's place is made the guest's, and SDM vol. 1, 8.5: an x87
+ * instruction that has raised one of these, unmasked, has not stored. */
+static bool bounced(void *state, const struct ir_operand *operand)
 {
     enum { INVALID = 1, OVERFLOW = 8, UNDERFLOW = 16 };
-    const struct x86_cpu *cpu = state;
-    unsigned raised = x86_xstate_word(cpu->state.vector, X86_XSTATE_FSW),
-             masked = x86_xstate_word(cpu->state.vector, X86_XSTATE_FCW);
+    struct x86_cpu *cpu = state;
+    uint8_t *image = cpu->state.vector;
+    unsigned raised = x86_xstate_word(image, X86_XSTATE_FSW),
+             masked = x86_xstate_word(image, X86_XSTATE_FCW);
 
-    return !(raised & ~masked & (INVALID | OVERFLOW | UNDERFLOW));
+    if (x86_xstate_pointer(image, X86_XSTATE_FDP) == cpu->state.temp[1]) {
+        x86_xstate_set_pointer(image, X86_XSTATE_FDP, operand->linear);
+    }
+    return operand->write &&
+           !(operand->doubtful && raised & ~masked & (INVALID | OVERFLOW | UNDERFLOW));
 }
 
 static void take_away(void *state, const struct ir_operand *operand)
@@ -448,7 +454,7 @@ static const struct ir_system x86_system_functions = {
     .inside = inside,
     .refuse_branch = refuse_branch,
     .execute = execute,
-    .written = written,
+    .bounced = bounced,
     .take_away = take_away,
     .stepped = stepped,
     .raise = raise,
