@@ -474,18 +474,20 @@ static enum ir_executed execute_brought(struct vcpu *vcpu, bool locked)
     const struct ir_operand *operand = &vcpu->soft->operand;
     const uint8_t *value = vcpu->state->bounce + (operand->linear & 63);
     pthread_mutex_t *lock = &vcpu->engine->store_lock;
-    bool told = vcpu->soft->tlb.told;
+    bool told = vcpu->soft->tlb.told, stored;
 
     if (told && operand->read)
         told_after(vcpu, operand->linear, operand->size, false, value);
     if (!run_bounced(vcpu))
         return IR_RAISED;
-    if (told && operand->write)
+    stored = system_of(vcpu)->bounced(vcpu->state, operand);
+    if (told && stored)
         told_after(vcpu, operand->linear, operand->size, true, value);
     vcpu->state->pc = vcpu->left_next;
     if (!locked)
         pthread_mutex_lock(lock);
-    take_away(vcpu);
+    if (stored)
+        take_away(vcpu);
     if (!locked)
         pthread_mutex_unlock(lock);
     system_of(vcpu)->stepped(vcpu->state);
@@ -564,8 +566,6 @@ static void take_away(struct vcpu *vcpu)
     uint64_t in_region;
     uint8_t *host;
 
-    if (!operand->write)
-        return;
     if (offset + operand->size > PAGE || !sys->look(vcpu->state, operand->linear, &page) ||
         !(page.rights & IR_RIGHT_WRITE) || !find_ram(vcpu, page.physical, &range) ||
         !is_writable(&range)) {
@@ -673,8 +673,7 @@ static void miss(struct vcpu *vcpu)
         (soft->tlb.told && !(sys->look(vcpu->state, linear, &page) && page.rights & right))) {
         execute_instead(vcpu);
     } else if (!sys->walk(vcpu->state, linear, right, &page)) {
-        begin_in_c(vcpu);
-        not_executed(vcpu);
+        execute_instead(vcpu); /* and raises what it must */
     } else if (fill(vcpu, linear, write, &page)) {
         soft->filled = linear;
         soft->filled_block = vcpu->left.block;
@@ -904,6 +903,21 @@ static uint8_t *guest_cached(void *opaque, uint64_t linear, bool write)
     return tlb_cached(vcpu->soft, vcpu->soft->context.view, linear, write);
 }
 
+static uint64_t guest_pc(void *opaque, uint64_t host)
+{
+    const struct vcpu *vcpu = opaque;
+
+    return engine_guest_pc(vcpu->engine, host);
+}
+
+static uint64_t guest_data(void *opaque, uint64_t host)
+{
+    const struct vcpu *vcpu = opaque;
+    uint64_t linear;
+
+    return tlb_linear(vcpu->soft, host, &linear) ? linear : host;
+}
+
 static bool guest_has_code(void *opaque, uint64_t physical)
 {
     struct vcpu *vcpu = opaque;
@@ -998,8 +1012,12 @@ void soft_new(struct vcpu *vcpu)
 {
     struct soft_cpu *soft = mem_alloc(sizeof(*soft));
 
-    soft->tlb = (struct ir_tlb){
-        .opaque = vcpu, .flush = guest_flush, .cached = guest_cached, .has_code = guest_has_code};
+    soft->tlb = (struct ir_tlb){.opaque = vcpu,
+                                .flush = guest_flush,
+                                .cached = guest_cached,
+                                .has_code = guest_has_code,
+                                .guest_pc = guest_pc,
+                                .guest_data = guest_data};
     soft->told = (struct ir_told){
         .opaque = vcpu, .before = tell_before, .after = tell_after, .turn = tell_turn};
     soft->context_number = UINT32_MAX;

@@ -219,6 +219,25 @@ uint8_t *tlb_cached(const struct soft_cpu *soft, unsigned view, uint64_t linear,
     return (uint8_t *)(uintptr_t)(linear + v->addend[index]); // NOLINT
 }
 
+bool tlb_linear(const struct soft_cpu *soft, uint64_t host, uint64_t *linear)
+{
+    for (unsigned i = 0; i < IR_VIEWS; i++) {
+        const struct tlb_view *v = &soft->view[i];
+
+        for (unsigned j = 0; j < v->logged; j++) {
+            unsigned index = v->log[j];
+            uint64_t tag = v->read[index] ? v->read[index] : v->write[index];
+            uint64_t page = (-tag - 1) << PAGE_BITS;
+
+            if (tag && (page + v->addend[index]) >> PAGE_BITS == host >> PAGE_BITS) {
+                *linear = host - v->addend[index];
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 struct code_entry *tlb_code(struct soft_cpu *soft, uint64_t linear)
 {
     return &soft->code[(linear >> PAGE_BITS) & (CODE_ENTRIES - 1)];

@@ -92,6 +92,9 @@ void tlb_protect(struct soft_cpu *soft, const uint8_t *host);
 bool tlb_contend(uint64_t linear, uint64_t other);
 uint8_t *tlb_cached(const struct soft_cpu *soft, unsigned view, uint64_t linear, bool write);
 
+/* The linear address of a byte that an entry of any view leads to; false: there is none. */
+bool tlb_linear(const struct soft_cpu *soft, uint64_t host, uint64_t *linear);
+
 struct code_entry *tlb_code(struct soft_cpu *soft, uint64_t linear);
 
 void tlb_new(struct soft_cpu *soft, uint8_t *tables, uint64_t empty);

@@ -75,6 +75,11 @@ struct ir_tlb {
     uint8_t *(*cached)(void *opaque, uint64_t linear, bool write);
     /* Whether code was made from the page of RAM. */
     bool (*has_code)(void *opaque, uint64_t physical);
+    /* What addresses of the host, which its unit has kept of the last instruction, are to the
+     * guest: of code its pc, of data the linear address by which the TLB knows it; themselves if
+     * they are neither. NULL: none are. */
+    uint64_t (*guest_pc)(void *opaque, uint64_t host);
+    uint64_t (*guest_data)(void *opaque, uint64_t host);
     const struct ir_told *told; /* NULL: nobody */
 };
 
@@ -115,9 +120,10 @@ struct ir_operand {
     uint64_t linear;
     uint16_t size; /* bytes, up to IR_BOUNCE_BYTES */
     bool read, write;
-    bool alone;   /* given: nobody else stores meanwhile */
-    bool extends; /* what is read is sign-extended */
-    uint8_t kind; /* enum ir_jump_kind of the instruction */
+    bool doubtful; /* whether it is written bounced() finds out */
+    bool alone;    /* given: nobody else stores meanwhile */
+    bool extends;  /* what is read is sign-extended */
+    uint8_t kind;  /* enum ir_jump_kind of the instruction */
 };
 
 struct ir_system {
@@ -132,7 +138,8 @@ struct ir_system {
     /* False: there is never anything at the linear address, and what an access raises depends on
      * the instruction (x86: not canonical). */
     bool (*possible)(uint64_t linear);
-    /* Walks for an access (enum ir_right, one); false: the exception has been delivered. */
+    /* Walks for an access (enum ir_right, one). False: it raises an exception, which for code has
+     * been delivered; for data execute() finds it, or another that comes first. */
     bool (*walk)(void *state, uint64_t linear, enum ir_right access, struct ir_page *page);
     /* The same without an effect. */
     bool (*look)(void *state, uint64_t linear, struct ir_page *page);
@@ -153,6 +160,8 @@ struct ir_system {
      * CPU not `alone`: nothing was done yet. */
     enum ir_executed (*execute)(const void *config, void *state, const uint8_t *bytes, size_t size,
                                 struct ir_operand *operand);
+    /* An instruction with its operand in state.bounce has been executed: whether it has stored. */
+    bool (*bounced)(void *state, const struct ir_operand *operand);
     /* Puts the operand from state.bounce where it belongs. */
     void (*take_away)(void *state, const struct ir_operand *operand);
     /* The single instruction of a block has been executed. */

@@ -178,6 +178,7 @@ static const char HELP[] =
     "  --list           a line for each row, run or not\n"
     "  --coverage       a line for each row that only ever faulted\n"
     "  --native         the real CPU against itself\n"
+    "  --soft           the engine in system mode, memory through its soft TLB\n"
     "  --probes         with guest probes of every instruction; what they tell is judged\n"
     "  --verbose        print every case\n"
     "  --self-test      does the comparison find planted differences?\n";
@@ -200,7 +201,7 @@ static void read_options(int argc, char **argv)
         {"show", 1, NULL, 'S'},     {"ignore", 1, NULL, 'i'},    {"list", 0, NULL, 'l'},
         {"coverage", 0, NULL, 'C'}, {"native", 0, NULL, 'N'},    {"probes", 0, NULL, 'p'},
         {"verbose", 0, NULL, 'v'},  {"self-test", 0, NULL, 't'}, {"help", 0, NULL, 'h'},
-        {NULL, 0, NULL, 0},
+        {"soft", 0, NULL, 'o'},     {NULL, 0, NULL, 0},
     };
     const char *length = getenv("VITRINE_CHECK");
     int option;
@@ -225,6 +226,7 @@ static void read_options(int argc, char **argv)
         case 'C': settings.coverage = true; break;
         case 'N': settings.native_only = true; break;
         case 'p': settings.probes = true; break;
+        case 'o': settings.soft = true; break;
         case 'v': settings.verbose = true; break;
         case 't': exit(self_test());
         case 'h': fputs(HELP, stdout); exit(0);
@@ -240,6 +242,12 @@ int main(int argc, char **argv)
     size_t size;
 
     read_options(argc, argv);
+    if (settings.soft && (settings.probes || settings.native_only)) {
+        fprintf(stderr, "differential: --soft goes with neither --probes nor --native\n");
+        return 2;
+    }
+    if (settings.soft)
+        engine_side_soft();
     if (!engine_side_model(settings.cpu, &err)) {
         fprintf(stderr, "differential: %s\n", err.text);
         return 2;

@@ -41,6 +41,7 @@ struct settings {
     unsigned show;    /* failing cases to print for each item */
     unsigned ignore;  /* kinds of difference that do not fail */
     bool native_only; /* the real CPU against itself */
+    bool soft;        /* the engine in system mode */
     bool probes;      /* with guest probes, and told_judge() */
     bool list, coverage, verbose;
 };

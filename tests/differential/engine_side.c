@@ -48,6 +48,8 @@ static const int SIGNALS[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP};
 static const struct x86_model *model;
 static struct engine *engines[COUNT];
 static struct vcpu *vcpus[COUNT];
+static bool soft;
+static struct soft_machine *machines[COUNT];
 static struct x86_memory_access memories[COUNT];
 static void (*on_crash)(int signal, uint64_t pc, uint64_t address);
 
@@ -100,8 +102,18 @@ static void handle(int signal, siginfo_t *info, void *context)
 
 bool engine_side_model(const char *text, struct error *err)
 {
-    model = x86_model_parse(text, err);
+    model = soft ? x86_model_parse_system(text, NULL, NULL, err) : x86_model_parse(text, err);
     return model != NULL;
+}
+
+void engine_side_soft(void)
+{
+    soft = true;
+}
+
+bool engine_side_is_soft(void)
+{
+    return soft;
 }
 
 /* The cache of `near` has a few pages beside. */
@@ -143,11 +155,23 @@ static void make(unsigned number)
         .kick_signal = SIGRTMIN,
     };
 
+    if (soft) {
+        machines[number] = soft_new_machine();
+        config.guest = &x86_system_guest;
+        config.host = &x64_soft_host;
+        config.options.self_check = false; /* pages of code are watched */
+        config.memory = (struct engine_memory){0};
+        config.space = soft_space(machines[number]);
+    }
     engines[number] = engine_new(&config, &err);
     if (engines[number] != NULL)
         vcpus[number] = vcpu_new(engines[number], number, &err);
     if (vcpus[number] == NULL)
         bug("no engine: %s", err.text);
+    if (soft) {
+        soft_connect(machines[number], vcpus[number]);
+        return;
+    }
     memories[number] = user_guest_memory;
     memories[number].opaque = engines[number];
     memories[number].guest_pc = guest_pc;
@@ -217,6 +241,13 @@ void engine_side_run(unsigned number, const struct machine *in, struct outcome *
         out->fault = (struct machine_fault){fault->signal, fault->code, fault->address, fault->trap,
                                             fault->error};
     }
+}
+
+void engine_side_run_soft(unsigned number, const struct soft_run *how, enum scratch_layout layout,
+                          const struct machine *in, struct outcome *out)
+{
+    bind_one(number);
+    soft_side_run(machines[number], how, layout, in, out);
 }
 
 void engine_side_forget(uint64_t start, uint64_t end)

@@ -28,6 +28,8 @@ const char *generate_excluded(const struct x86_row *row)
     /* What the guest lacks is undefined there, and not run natively. */
     if (row->feature != X86_FEATURE_NONE && !x86_has(engine_side_features(), row->feature))
         return NULL;
+    if (engine_side_is_soft() && soft_excluded(row) != NULL)
+        return soft_excluded(row);
     if (row->table == X86_TABLE_0F && row->opcode == 0x0d && row->match & X86_SELECT_REG)
         return "defined on Intel's processors, undefined on AMD's";
     for (unsigned i = 0; i < sizeof EXCLUDED / sizeof *EXCLUDED; i++)
@@ -70,6 +72,12 @@ static bool compares_strings(const struct native_insn *native)
 {
     return native->attributes & NATIVE_REP && native->mem_implicit & NATIVE_STRING_SI &&
            native->mem_implicit & NATIVE_STRING_DI_R;
+}
+
+/* A segment whose base is within FDP, or not: how the engine adds it decides. */
+static bool hides_base(unsigned segment)
+{
+    return segment == NATIVE_GS || (segment == NATIVE_FS && engine_side_is_soft());
 }
 
 static bool has_several(const struct x86_insn *insn)
@@ -133,7 +141,7 @@ bool generate_instruction(struct random *r, const struct x86_row *row, bool memo
     c->undefined = insn.native.flags_undefined;
     c->several = has_several(&insn);
     c->two_strings = compares_strings(&insn.native);
-    c->x87_gs = insn.native.attributes & NATIVE_X87 && insn.native.segment == NATIVE_GS;
+    c->x87_gs = insn.native.attributes & NATIVE_X87 && hides_base(insn.native.segment);
     c->calls = insn.lowering == X86_LOWER_CALL_R;
     c->selectors = insn.lowering == X86_LOWER_FAR || insn.lowering == X86_LOWER_IRET;
     scratch_put(c->code, c->bytes, c->size);

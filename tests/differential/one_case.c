@@ -59,7 +59,10 @@ void one_case_print_how(struct strbuf *out, const struct item *item, uint32_t nu
 {
     strbuf_printf(out, "%s case %u: differential --seed %#llx --row %s --case %u --switch %s%s",
                   item->name, number, (unsigned long long)settings.seed, item->name, number,
-                  engine_side_name(side), settings.probes ? " --probes" : "");
+                  engine_side_name(side),
+                  settings.probes ? " --probes"
+                  : settings.soft ? " --soft"
+                                  : "");
     if (settings.cpu != NULL)
         strbuf_printf(out, " --cpu %s", settings.cpu);
     strbuf_puts(out, "\n");
@@ -94,6 +97,24 @@ static void print_case(const struct item *item, uint32_t number, unsigned side, 
     fputs(out.data, stdout);
     fflush(stdout);
     strbuf_free(&out);
+}
+
+/* The runs of a case in system mode. */
+enum { SOFT_RUNS = 4 };
+
+static void choose_runs(struct random *r, const struct item *item, const struct test_case *c,
+                        struct soft_run runs[SOFT_RUNS])
+{
+    unsigned cpl = random_chance(r, 30) && soft_any_cpl(item->row, c) ? 0 : 3;
+
+    runs[0] = (struct soft_run){.backing = random_chance(r, 90) ? SOFT_RAM : SOFT_CODE, .cpl = cpl};
+    runs[1] = runs[0];
+    runs[1].warm = true;
+    runs[2] = (struct soft_run){.backing = random_chance(r, 50) ? SOFT_DEVICE : SOFT_MIXED,
+                                .cpl = cpl,
+                                .mixed = (unsigned)random_bits(r)};
+    runs[3] = runs[2];
+    runs[3].warm = true;
 }
 
 /* The second run of the other side: the engine, or the real CPU again. */
@@ -177,7 +198,7 @@ static unsigned allowed(const struct test_case *c, const struct outcome *native,
         return COMPARE_MEMORY;
     if (c->selectors)
         return COMPARE_ADDRESS | COMPARE_FAULT | COMPARE_MEMORY;
-    if (c->two_strings && settings.probes)
+    if (c->two_strings && (settings.probes || settings.soft))
         return COMPARE_ADDRESS | COMPARE_FAULT;
     return c->several && a->signal == b->signal ? COMPARE_ADDRESS : 0;
 }
@@ -223,6 +244,22 @@ static bool make_case(struct random *r, const struct item *item, struct test_cas
     }
 }
 
+/* What differs in system mode. `how`: the run. */
+static unsigned soft_differences(const struct item *item, const struct test_case *c, unsigned side,
+                                 const struct soft_run *how, const struct outcome *native_outcome,
+                                 struct compare_side *a, struct compare_side *b,
+                                 struct outcome *native, struct outcome *other)
+{
+    *native = *native_outcome;
+    scratch_reset();
+    engine_side_run_soft(side, how, c->layout, &c->machine, other);
+    scratch_keep(engine_memory);
+    forget_addressing(c, other);
+    soft_settle(how, native, other);
+    return compare(a, b, c->undefined) &
+           ~(allowed(c, native, other) | soft_allowed(item->row, native, other));
+}
+
 void one_case(const struct item *item, uint32_t number, struct tally *tally)
 {
     static struct test_case c;
@@ -251,10 +288,21 @@ void one_case(const struct item *item, uint32_t number, struct tally *tally)
     forget_addressing(&c, &native);
     tally->cases++;
     tally->faults += native.fault.signal != SIGTRAP;
-    if (!settings.native_only)
+    if (!settings.native_only && !settings.soft)
         engine_side_forget(c.code, c.code + c.size + 1);
+    if (settings.soft) {
+        struct soft_run runs[SOFT_RUNS];
+        static struct outcome first;
+
+        first = native;
+        choose_runs(&r, item, &c, runs);
+        for (unsigned i = 0; i < SOFT_RUNS && kinds == 0; i++) {
+            kinds = soft_differences(item, &c, side, &runs[i], &first, &a, &b, &native, &other);
+            b.name = soft_run_name(&runs[i]);
+        }
+    }
     /* Twice: the second time the blocks are there, and linked. */
-    for (int i = 0; i < (item->kind == KIND_PROGRAM ? 2 : 1) && kinds == 0; i++) {
+    for (int i = 0; !settings.soft && i < (item->kind == KIND_PROGRAM ? 2 : 1) && kinds == 0; i++) {
         run_other(side, &c.machine, &other);
         forget_addressing(&c, &other);
         kinds = compare(&a, &b, c.undefined);
@@ -265,7 +313,7 @@ void one_case(const struct item *item, uint32_t number, struct tally *tally)
                  !told_judge(&c, &native, native_memory, &mistakes))
             kinds |= COMPARE_TOLD;
     }
-    if (!settings.native_only)
+    if (!settings.native_only && !settings.soft)
         engine_side_forget(c.code, c.code + c.size + 1);
     for (unsigned i = 0; i < COMPARE_KINDS; i++)
         tally->different[i] += kinds >> i & 1;

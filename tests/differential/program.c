@@ -6,6 +6,7 @@
  * should be. */
 #include <string.h>
 
+#include "engine_side.h"
 #include "operands.h"
 
 enum { PIECES = 4, PINS = 3 };
@@ -38,6 +39,8 @@ static const struct x86_row *choose_row(struct random *r)
 
         if (!encode_possible(row) || generate_excluded(row) != NULL)
             continue;
+        if (engine_side_is_soft() && row->implicit & NATIVE_MASKMOV)
+            continue; /* what it leaves when it faults is open */
         if (row->lowering != X86_LOWER_NATIVE && row->lowering != X86_LOWER_PUSHF &&
             row->lowering != X86_LOWER_MOV_SEG)
             continue;
@@ -114,7 +117,9 @@ static void add_instruction(struct program *p)
     operands_set(&o);
     c->size += insn.length;
     c->undefined = (c->undefined & ~insn.native.flags_written) | insn.native.flags_undefined;
-    c->x87_gs |= insn.native.attributes & NATIVE_X87 && insn.native.segment == NATIVE_GS;
+    c->x87_gs |= insn.native.attributes & NATIVE_X87 &&
+                 (insn.native.segment == NATIVE_GS ||
+                  (insn.native.segment == NATIVE_FS && engine_side_is_soft()));
     p->written++;
 }
 

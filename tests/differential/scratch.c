@@ -19,7 +19,7 @@ enum {
     GUARD_READ = 10,
     READ_WRITE = 11,
     FILE_END = 14,
-    PAGES = 16,
+    PAGES = SCRATCH_PAGES,
     KEPT_PAGES = 5,
 };
 
@@ -241,4 +241,24 @@ const uint8_t *scratch_initial(void)
 uint64_t scratch_kept_address(size_t place)
 {
     return BASE[current] + KEPT[place / SCRATCH_PAGE] * SCRATCH_PAGE + place % SCRATCH_PAGE;
+}
+
+uint64_t scratch_page_address(enum scratch_layout layout, unsigned page)
+{
+    return BASE[layout] + (uint64_t)page * SCRATCH_PAGE;
+}
+
+unsigned scratch_page_rights(unsigned page)
+{
+    switch (PAGE_KIND[page]) {
+    case CODE: return SCRATCH_READ | SCRATCH_EXECUTE;
+    case WRITABLE: return SCRATCH_READ | SCRATCH_WRITE;
+    case READ_ONLY: return SCRATCH_READ;
+    default: return 0;
+    }
+}
+
+uint8_t *scratch_page_bytes(enum scratch_layout layout, unsigned page)
+{
+    return scratch_page_rights(page) ? alias[layout] + (size_t)page * SCRATCH_PAGE : NULL;
 }

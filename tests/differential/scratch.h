@@ -16,7 +16,7 @@
 
 #include "random.h"
 
-enum { SCRATCH_PAGE = 4096 };
+enum { SCRATCH_PAGE = 4096, SCRATCH_PAGES = 16 };
 
 enum scratch_layout { SCRATCH_LOW, SCRATCH_HIGH, SCRATCH_LAYOUTS };
 
@@ -74,5 +74,12 @@ const uint8_t *scratch_initial(void);
 
 /* How the engine is to see this page: true if it may be executed. */
 bool scratch_executable(uint64_t address);
+
+/* The pages one by one, as another side may map them: the guest's address, what may be done with
+ * it, and where the program reads and writes its bytes (NULL: nowhere). */
+enum { SCRATCH_READ = 1, SCRATCH_WRITE = 2, SCRATCH_EXECUTE = 4 };
+uint64_t scratch_page_address(enum scratch_layout layout, unsigned page);
+unsigned scratch_page_rights(unsigned page);
+uint8_t *scratch_page_bytes(enum scratch_layout layout, unsigned page);
 
 #endif

@@ -48,6 +48,17 @@ class Differential(unittest.TestCase):
         self.assertGreater(cases, 2000 * each)
         self.assertGreater(faults, cases // 20)
 
+    def test_soft_tlb(self):
+        """In system mode: each case on RAM and on registers of a device, TLB cold and warm."""
+        each = 1000 if LONG else 60
+        cases, faults = self.check("--soft", "--cases", str(each))
+        self.assertGreater(cases, 2000 * each)
+        self.assertGreater(faults, cases // 20)
+
+    def test_soft_tlb_programs(self):
+        cases, faults = self.check("--soft", "--row", "program", "--cases", "100000" if LONG else "4000")
+        self.assertGreater(faults, cases // 20)
+
     def test_programs(self):
         cases, faults = self.check("--row", "program", "--cases", "200000" if LONG else "4000")
         self.assertEqual(cases, 200000 if LONG else 4000)

@@ -330,6 +330,15 @@ bool x86_sys_wbinvd(struct x86_cpu *cpu, const struct x86_insn *insn, struct x86
     return cpu->system.cpl ? refuse(fault) : x86_done(cpu, insn);
 }
 
+/* CLFLUSH, CLFLUSHOPT, CLWB: what a load may not reach they may not either. */
+bool x86_sys_clflush(struct x86_cpu *cpu, const struct x86_insn *insn, struct x86_fault *fault)
+{
+    uint64_t linear = x86_operand_linear(cpu, insn);
+
+    return x86_system_operand(cpu, insn, linear, 1, X86_ACCESS_READ, fault) &&
+           x86_linear_probe(cpu, linear, 1, X86_ACCESS_READ, fault) && x86_done(cpu, insn);
+}
+
 bool x86_sys_invpcid(struct x86_cpu *cpu, const struct x86_insn *insn, struct x86_fault *fault)
 {
     enum { ADDRESS, CONTEXT, ALL, ALL_BUT_GLOBAL };

@@ -91,6 +91,7 @@ static x86_helper_fn *const behind_0f[256] = {
     [0xa8] = x86_sys_push_seg,
     [0xa9] = x86_sys_pop_seg,
     [0xab] = x86_sys_bit_string,
+    [0xae] = x86_sys_clflush,
     [0xb2] = x86_sys_far_pointer,
     [0xb3] = x86_sys_bit_string,
     [0xb4 ... 0xb5] = x86_sys_far_pointer,
@@ -151,6 +152,7 @@ static bool is_meant(const struct x86_insn *insn)
         case 0xab:
         case 0xb3:
         case 0xbb: return !reg;
+        case 0xae: return !reg && native->reg >= 6; /* not LDMXCSR and others */
         default: return true;
         }
     }

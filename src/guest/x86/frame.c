@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Stack frames: ENTER, LEAVE, PUSHA, POPA (SDM vol. 2). */
+#include <string.h>
+
 #include "guest/x86/internal.h"
 
 enum { REGISTERS = 8, LEVELS = 32 };
@@ -8,6 +10,31 @@ enum { REGISTERS = 8, LEVELS = 32 };
 static unsigned frame_size(const struct x86_cpu *cpu, const struct x86_insn *insn)
 {
     return insn->native.opsize == 2 ? 2 : x86_code64(cpu) ? 8 : 4;
+}
+
+/* An older frame pointer at `at`, as it is when `count` values have been pushed, which may lie over
+ * it. */
+static bool read_pointer(struct x86_cpu *cpu, const struct x86_stack *stack, uint64_t at,
+                         unsigned size, uint64_t *values, unsigned count, struct x86_fault *fault)
+{
+    struct x86_stack old = *stack;
+    uint64_t mask = x86_size_mask(stack->width);
+    uint8_t bytes[8];
+
+    old.sp = at;
+    if (!x86_pop(cpu, &old, size, &values[count], 1, fault)) {
+        return false;
+    }
+    memcpy(bytes, &values[count], sizeof bytes);
+    for (unsigned i = 0; i < size; i++) {
+        uint64_t below = (stack->sp - 1 - at - i) & mask; /* bytes from the first that was pushed */
+
+        if (below < (uint64_t)count * size) {
+            bytes[i] = (uint8_t)(values[below / size] >> 8 * (size - 1 - below % size));
+        }
+    }
+    memcpy(&values[count], bytes, sizeof bytes);
+    return true;
 }
 
 /* The nested frame pointers lie below the one in rBP; the new frame's last byte is probed too. */
@@ -25,9 +52,7 @@ bool x86_sys_enter(struct x86_cpu *cpu, const struct x86_insn *insn, struct x86_
     values[count++] = cpu->state.reg[X86_RBP];
     for (unsigned i = 1; i < level; i++) {
         bp = (bp - size) & mask;
-        old = stack;
-        old.sp = bp;
-        if (!x86_pop(cpu, &old, size, &values[count++], 1, fault)) {
+        if (!read_pointer(cpu, &stack, bp, size, values, count++, fault)) {
             return false;
         }
     }

@@ -11,7 +11,9 @@
 #include "guest/x86/guest.h"
 #include "guest/x86/internal.h"
 #include "guest/x86/registers.h"
+#include "guest/x86/rows.h"
 #include "guest/x86/unit.h"
+#include "guest/x86/xstate.h"
 
 /* Of the mode word, what code depends on; the rest decides what C does. */
 static const uint32_t code_bits =
@@ -100,7 +102,9 @@ static bool walk(void *state, uint64_t linear, enum ir_right access, struct ir_p
 
     memset(&walk, 0, sizeof walk);
     if (!x86_walk(cpu, linear, how, &walk, &fault)) {
-        x86_raise(cpu, &fault);
+        if (access == IR_RIGHT_EXECUTE) {
+            x86_raise(cpu, &fault);
+        }
         return false;
     }
     if (!(cpu->system.cr0 & X86_CR0_PG)) {
@@ -265,6 +269,40 @@ static void fetch_fault(void *state)
     raise_undecoded(state, X86_DECODE_SHORT);
 }
 
+/* SDM vol. 1, 8.6: what waits for exceptions that are pending, before it does anything else.
+ * CVTPI2PD with memory has nothing to do with the unit, CVTPI2PS not on AMD's processors: the host
+ * knows. */
+static bool waits_for_x87(const struct native_insn *native)
+{
+    enum { FNSTENV = 6, FNSTCW = 7, FNSAVE = 6, FNSTSW = 7 };
+
+    if (!(native->attributes & NATIVE_X87) ||
+        (native->map == NATIVE_MAP_0F && native->opcode == 0x2a)) {
+        return false;
+    }
+    switch (native->map == NATIVE_MAP_ONE ? native->opcode : 0) {
+    case 0xd9: return native->reg != FNSTENV && native->reg != FNSTCW;
+    case 0xdd: return native->reg != FNSAVE && native->reg != FNSTSW;
+    default: return true;
+    }
+}
+
+/* Vectors that must lie on a multiple of their size, and do not (SDM vol. 3, 6.15, #GP). Those of
+ * SHA must on Intel's processors, need not on AMD's: the host knows. */
+static bool is_misaligned(const struct x86_insn *insn, uint64_t linear)
+{
+    return insn->row->traits & X86_TRAIT_ALIGN && insn->feature != X86_FEATURE_SHA &&
+           linear & (insn->native.mem_size - 1u);
+}
+
+/* FXRSTOR: the address is looked at first. */
+static bool is_misaligned_area(const struct x86_insn *insn, uint64_t linear)
+{
+    enum { SIZE = 512, ALIGNMENT = 16 };
+
+    return insn->native.mem_size == SIZE && linear & (ALIGNMENT - 1);
+}
+
 /* Brings the operand of an instruction that the host executes. */
 static bool bring(struct x86_cpu *cpu, const struct x86_insn *insn, struct ir_operand *operand,
                   struct x86_fault *fault)
@@ -283,10 +321,17 @@ static bool bring(struct x86_cpu *cpu, const struct x86_insn *insn, struct ir_op
     operand->read = native->mem_access & NATIVE_READ;
     operand->write = native->mem_access & NATIVE_WRITE;
     operand->extends = native->attributes & NATIVE_SIGNED;
+    operand->doubtful = waits_for_x87(native);
     at = cpu->state.bounce + (operand->linear & 63);
     cpu->state.temp[1] = (uint64_t)(uintptr_t)at;
+    if (is_misaligned(insn, operand->linear)) {
+        return x86_raise_error(fault, X86_VECTOR_GP, 0);
+    }
     if (!x86_system_operand(cpu, &other, operand->linear, operand->size, access, fault)) {
         return false;
+    }
+    if (is_misaligned_area(insn, operand->linear)) {
+        return x86_raise_error(fault, X86_VECTOR_GP, 0);
     }
     if (operand->read) {
         x86_tell_before(cpu, operand->linear, operand->size, false);
@@ -371,6 +416,12 @@ static enum ir_executed execute(const void *config, void *state, const uint8_t *
     }
     operand->kind = kind_of(&insn);
     if (x86_unit_allowed(cpu->system.mode, &insn, &vector)) {
+        if (waits_for_x87(&insn.native) && x86_xstate_pending(cpu->state.vector)) {
+            if (!x86_float_error(cpu, &fault)) {
+                x86_raise(cpu, &fault);
+            }
+            return IR_RAISED;
+        }
         cpu->system.telling = cpu->system.tlb && cpu->system.tlb->told;
         brought = execute_insn(cpu, &insn, operand, &done, &fault);
         cpu->system.telling = false;
@@ -384,6 +435,23 @@ static enum ir_executed execute(const void *config, void *state, const uint8_t *
     return brought                                                           ? IR_BROUGHT
            : insn.native.attributes & NATIVE_REP && cpu->state.pc == insn.pc ? IR_EXECUTED_PART
                                                                              : IR_EXECUTED;
+}
+
+/* What the x87 unit keeps of the operand's place is made the guest's, and SDM vol. 1, 8.5: an x87
+ * instruction that has raised one of these, unmasked, has not stored. */
+static bool bounced(void *state, const struct ir_operand *operand)
+{
+    enum { INVALID = 1, OVERFLOW = 8, UNDERFLOW = 16 };
+    struct x86_cpu *cpu = state;
+    uint8_t *image = cpu->state.vector;
+    unsigned raised = x86_xstate_word(image, X86_XSTATE_FSW),
+             masked = x86_xstate_word(image, X86_XSTATE_FCW);
+
+    if (x86_xstate_pointer(image, X86_XSTATE_FDP) == cpu->state.temp[1]) {
+        x86_xstate_set_pointer(image, X86_XSTATE_FDP, operand->linear);
+    }
+    return operand->write &&
+           !(operand->doubtful && raised & ~masked & (INVALID | OVERFLOW | UNDERFLOW));
 }
 
 static void take_away(void *state, const struct ir_operand *operand)
@@ -443,6 +511,7 @@ static const struct ir_system x86_system_functions = {
     .refuse_branch = refuse_branch,
     .linear = linear,
     .execute = execute,
+    .bounced = bounced,
     .take_away = take_away,
     .stepped = stepped,
     .raise = raise,

@@ -130,6 +130,10 @@ void x86_xrstor_accesses(struct x86_cpu *cpu, const struct x86_insn *insn, x86_a
 /* --- for helpers */
 
 /* cpu->memory, or x86_direct_memory where that is NULL. */
+/* FIP and FDP of the record's image, as the guest is to see them: of FDP in system mode the linear
+ * address. */
+void x86_guest_pointers(const struct x86_cpu *cpu, uint64_t *fip, uint64_t *fdp);
+
 const struct x86_memory_access *x86_memory_of(const struct x86_cpu *cpu);
 
 /* Accesses; false with `fault`: #PF, or #GP where not canonical (#SS for the stack, and for the

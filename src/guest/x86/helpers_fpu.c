@@ -9,21 +9,36 @@
 #include "guest/x86/helpers.h"
 #include "guest/x86/xstate.h"
 
+/* Translated code leaves addresses of the host in the x87 unit. */
+void x86_guest_pointers(const struct x86_cpu *cpu, uint64_t *fip, uint64_t *fdp)
+{
+    const struct ir_tlb *tlb = cpu->system.tlb;
+    const struct x86_memory_access *memory = x86_memory_of(cpu);
+
+    if (x86_system_mode(&cpu->system)) {
+        if (tlb && tlb->guest_pc && *fip) {
+            *fip = tlb->guest_pc(tlb->opaque, *fip);
+        }
+        if (tlb && tlb->guest_data && *fdp) {
+            *fdp = tlb->guest_data(tlb->opaque, *fdp);
+        }
+    } else if (memory->guest_pc && *fip) {
+        *fip = memory->guest_pc(memory->opaque, *fip);
+    }
+}
+
 /* The state as an instruction stores it: a normalised copy with the guest's instruction pointer.
  * `wide`: REX.W, pointers of 64 bits; else 32 bits and a selector. The selector is 0, as the CPU
  * gives it after a context switch, or always where CPUID says so. */
 static void visible_state(const struct x86_cpu *cpu, bool wide, uint8_t image[X86_XSTATE_SIZE])
 {
-    const struct x86_memory_access *memory = x86_memory_of(cpu);
     uint64_t fip, fdp;
 
     memcpy(image, cpu->state.vector, X86_XSTATE_SIZE);
     x86_xstate_normalise(image);
     fip = x86_xstate_pointer(image, X86_XSTATE_FIP);
     fdp = x86_xstate_pointer(image, X86_XSTATE_FDP);
-    if (memory->guest_pc && fip) {
-        fip = memory->guest_pc(memory->opaque, fip);
-    }
+    x86_guest_pointers(cpu, &fip, &fdp);
     if (!wide) {
         fip = (uint32_t)fip;
         fdp = (uint32_t)fdp;

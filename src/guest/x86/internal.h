@@ -188,7 +188,7 @@ x86_helper_fn x86_sys_mov_to_seg, x86_sys_pop_seg, x86_sys_far_pointer, x86_sys_
     x86_sys_push_seg, x86_sys_seg_base;
 x86_helper_fn x86_sys_group6, x86_sys_group7, x86_sys_lar_lsl, x86_sys_arpl;
 x86_helper_fn x86_sys_mov_from_cr, x86_sys_mov_to_cr, x86_sys_mov_from_dr, x86_sys_mov_to_dr,
-    x86_sys_clts, x86_sys_invpcid, x86_sys_wbinvd;
+    x86_sys_clts, x86_sys_clflush, x86_sys_invpcid, x86_sys_wbinvd;
 x86_helper_fn x86_sys_rdmsr, x86_sys_wrmsr, x86_sys_rdtsc, x86_sys_rdpmc, x86_sys_rdpid,
     x86_sys_xgetbv, x86_sys_xsetbv, x86_sys_pkru;
 x86_helper_fn x86_sys_direction, x86_sys_cli, x86_sys_sti, x86_sys_pushf, x86_sys_popf, x86_sys_ac;

@@ -108,10 +108,13 @@ bool x86_sys_sysexit(struct x86_cpu *cpu, const struct x86_insn *insn, struct x8
     uint64_t pc = cpu->state.reg[X86_RDX], sp = cpu->state.reg[X86_RCX];
     bool wide = insn->native.opsize == 8;
 
+    if (cpu->system.cpl) {
+        return refuse(fault);
+    }
     if (x86_long(cpu) && is_amd(cpu)) {
         return x86_raise_ud(fault);
     }
-    if (!x86_protected(cpu) || x86_null(code) || cpu->system.cpl ||
+    if (!x86_protected(cpu) || x86_null(code) ||
         (wide && !(x86_is_canonical(pc) && x86_is_canonical(sp)))) {
         return refuse(fault);
     }

@@ -278,21 +278,23 @@ void x64_soft_operand(struct x64_emit *e, const struct native_insn *n)
 
 /* --- instructions --- */
 
-/* Those whose RCX no field of the encoding names. */
+/* Those whose RCX no field of the encoding names. An address only reads it. */
 static bool uses_rcx(const struct native_insn *n)
 {
     unsigned used = n->gpr_read | n->gpr_written;
+    bool addresses = n->modrm == NATIVE_MODRM_MEM && (n->base == X64_RCX || n->index == X64_RCX);
     bool named =
         (n->attributes & NATIVE_REG_GPR && n->modrm && n->reg == X64_RCX) ||
         (n->attributes & NATIVE_RM_GPR && n->modrm == NATIVE_MODRM_REG && n->rm == X64_RCX) ||
         (n->attributes & NATIVE_OPCODE_REG && n->rm == X64_RCX) ||
-        (n->attributes & NATIVE_V_GPR && n->vvvv == X64_RCX) ||
-        (n->modrm == NATIVE_MODRM_MEM && (n->base == X64_RCX || n->index == X64_RCX));
+        (n->attributes & NATIVE_V_GPR && n->vvvv == X64_RCX);
 
     if (!(used >> X64_RCX & 1))
         return false;
-    if (!named || n->vex)
-        return !named;
+    if (!named && (!addresses || n->gpr_written >> X64_RCX & 1))
+        return true;
+    if (n->vex)
+        return false;
     switch (n->map) {
     case NATIVE_MAP_ONE: return n->opcode == 0xd2 || n->opcode == 0xd3;
     case NATIVE_MAP_0F: return n->opcode == 0xa5 || n->opcode == 0xad || n->opcode == 0xc7;
