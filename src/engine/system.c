@@ -93,9 +93,12 @@ static bool fill(struct vcpu *vcpu, uint64_t linear, bool write, const struct ir
     listen_to(vcpu->engine, range.region);
     offset = offset_in(&range, page->physical);
     host = mem_host(range.region) + offset + (page->physical & (PAGE - 1));
+    /* Whoever marks the page from here on finds the entry and takes it away. */
+    pthread_mutex_lock(&soft->lock);
     if (!is_writable(&range) || mem_marks(range.region, offset))
         rights &= ~(unsigned)IR_RIGHT_WRITE;
     tlb_fill(soft, soft->context.view, linear, host, rights, page);
+    pthread_mutex_unlock(&soft->lock);
     return !write || rights & IR_RIGHT_WRITE;
 }
 

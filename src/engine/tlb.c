@@ -156,8 +156,10 @@ static void flush_code_page(struct soft_cpu *soft, uint64_t linear, uint64_t emp
 
 static void flush_page(struct soft_cpu *soft, uint64_t linear, uint64_t empty)
 {
+    pthread_mutex_lock(&soft->lock);
     for (unsigned i = 0; i < IR_VIEWS; i++)
         clear_entry(&soft->view[i], index_of(linear));
+    pthread_mutex_unlock(&soft->lock);
     flush_code_page(soft, linear, empty);
 }
 
@@ -171,8 +173,10 @@ void tlb_flush(struct soft_cpu *soft, enum ir_flush what, uint64_t address, uint
         flush_page(soft, address, empty);
         return;
     }
+    pthread_mutex_lock(&soft->lock);
     for (unsigned i = 0; i < IR_VIEWS; i++)
         flush_view(&soft->view[i], all);
+    pthread_mutex_unlock(&soft->lock);
     for (unsigned i = 0; i < JUMP_TABLES; i++)
         flush_jumps(&soft->jump[i], all, empty);
     flush_code(soft, all);
@@ -184,6 +188,7 @@ void tlb_flush(struct soft_cpu *soft, enum ir_flush what, uint64_t address, uint
 
 void tlb_protect(struct soft_cpu *soft, const uint8_t *host)
 {
+    pthread_mutex_lock(&soft->lock);
     for (unsigned i = 0; i < IR_VIEWS; i++) {
         struct tlb_view *v = &soft->view[i];
 
@@ -193,9 +198,10 @@ void tlb_protect(struct soft_cpu *soft, const uint8_t *host)
 
             if (v->write[index] &&
                 (page << PAGE_BITS) + v->addend[index] == (uint64_t)(uintptr_t)host)
-                v->write[index] = 0;
+                __atomic_store_n(&v->write[index], 0, __ATOMIC_RELAXED);
         }
     }
+    pthread_mutex_unlock(&soft->lock);
 }
 
 bool tlb_contend(uint64_t linear, uint64_t other)
@@ -208,7 +214,7 @@ uint8_t *tlb_cached(const struct soft_cpu *soft, unsigned view, uint64_t linear,
     const struct tlb_view *v = &soft->view[view];
     unsigned index = index_of(linear);
 
-    if ((write ? v->write : v->read)[index] != tag_of(linear))
+    if (__atomic_load_n(&(write ? v->write : v->read)[index], __ATOMIC_RELAXED) != tag_of(linear))
         return NULL;
     return (uint8_t *)(uintptr_t)(linear + v->addend[index]); // NOLINT
 }
@@ -270,6 +276,7 @@ void jump_clear(struct jump_table *table, uint64_t empty)
 
 void tlb_new(struct soft_cpu *soft, uint8_t *tables, uint64_t empty)
 {
+    pthread_mutex_init(&soft->lock, NULL);
     for (unsigned i = 0; i < JUMP_TABLES; i++) {
         soft->jump[i].entry = (uint64_t *)(void *)(tables + SYSTEM_AT + i * SOFT_TABLE);
         soft->jump[i].known = mem_alloc(JUMP_ENTRIES);
@@ -294,6 +301,7 @@ void tlb_new(struct soft_cpu *soft, uint8_t *tables, uint64_t empty)
 
 void tlb_free(struct soft_cpu *soft)
 {
+    pthread_mutex_destroy(&soft->lock);
     for (unsigned i = 0; i < JUMP_TABLES; i++) {
         free(soft->jump[i].known);
         free(soft->jump[i].log);

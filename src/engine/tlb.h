@@ -46,6 +46,9 @@ struct code_entry {
 };
 
 struct soft_cpu {
+    /* Of `view`: its entries are the vCPU's, but whoever translates code of a page takes the right
+     * to store to it from all, also from one that is in C. Inside the engine's lock. */
+    pthread_mutex_t lock;
     /* The last two misses: where the instruction was, and the pages. */
     uint64_t missed_pc, missed[2];
     struct tlb_view view[IR_VIEWS];
@@ -78,7 +81,7 @@ struct soft_cpu {
 
 enum soft_count { SOFT_FILLS, SOFT_SLOW, SOFT_FLUSHES, SOFT_FLUSHED };
 
-/* Makes an entry. `host`: of the byte at `linear`. */
+/* Makes an entry. `host`: of the byte at `linear`. Lock held. */
 void tlb_fill(struct soft_cpu *soft, unsigned view, uint64_t linear, uint8_t *host, unsigned rights,
               const struct ir_page *page);
 void tlb_flush(struct soft_cpu *soft, enum ir_flush what, uint64_t address, uint64_t empty);
