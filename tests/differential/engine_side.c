@@ -160,6 +160,7 @@ static void make(unsigned number)
         config.guest = &x86_system_guest;
         config.host = &x64_soft_host;
         config.options.self_check = false; /* pages of code are watched */
+        config.options.code_near = 0;      /* the guest does not share addresses with it */
         config.memory = (struct engine_memory){0};
         config.space = soft_space(machines[number]);
     }

@@ -5,6 +5,7 @@
  * at KERNEL, for the supervisor: tables and handlers are there. */
 #include "soft_side.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -188,6 +189,20 @@ static uint64_t *page_entry(struct soft_machine *m, uint64_t linear)
     }
 }
 
+/* Linux tells the number of the CPU and of its node by the limit of a segment. */
+static unsigned stay_on_cpu(void)
+{
+    unsigned cpu, node;
+    cpu_set_t set;
+
+    if (getcpu(&cpu, &node) != 0)
+        bug("the kernel does not tell which CPU this is");
+    CPU_ZERO(&set);
+    CPU_SET(cpu, &set);
+    sched_setaffinity(0, sizeof set, &set);
+    return cpu | node << 12;
+}
+
 static void build_tables(struct soft_machine *m)
 {
     static const uint8_t codes_with_gates_for_all[] = {3, 4, 0x80};
@@ -202,12 +217,12 @@ static void build_tables(struct soft_machine *m)
         {USER_CODE, UINT64_C(0x00affb000000ffff)},
         {TSS, UINT64_C(0x00008b0000000067) | (uint64_t)TSS_AT << 16},
         {TSS + 8, KERNEL >> 32},
-        {CPU_NUMBER, UINT64_C(0x0040f50000000000)},
     };
     uint64_t stack = KERNEL + STACK_END;
 
     for (unsigned i = 0; i < sizeof descriptors / sizeof *descriptors; i++)
         put64(m, GDT_AT + (descriptors[i].selector & ~7u), descriptors[i].value);
+    put64(m, GDT_AT + CPU_NUMBER, UINT64_C(0x0040f50000000000) | stay_on_cpu());
     for (unsigned vector = 0; vector < VECTORS; vector++) {
         uint64_t handler = KERNEL + HANDLERS_AT + vector;
         bool all = memchr(codes_with_gates_for_all, (int)vector, 3) != NULL;
@@ -484,13 +499,16 @@ const char *soft_excluded(const struct x86_row *row)
 
 /* What the manual leaves open where several bytes of memory are asked for: whether MASKMOV asks for
  * those that it does not write, and has become MMX before; in which order CMPS asks, and ENTER,
- * which reads and writes, and what loads much. */
+ * which reads and writes, and what loads much; whether CALL
+ * pushes before it looks where it leads. */
 unsigned soft_allowed(const struct x86_row *row, const struct outcome *native,
                       const struct outcome *soft)
 {
     bool page = native->fault.trap == X86_VECTOR_PF;
     uint64_t rip = soft->machine.rip;
 
+    if (row != NULL && row->lowering == X86_LOWER_CALL_R && soft->fault.trap == X86_VECTOR_GP)
+        return COMPARE_ADDRESS | COMPARE_FAULT;
     if (!page && native->fault.trap != X86_VECTOR_GP)
         return 0;
     if (row == NULL) /* a program, in which there may be any of these */
