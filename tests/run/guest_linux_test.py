@@ -30,8 +30,9 @@ EXPECTED = re.compile(r"""
     | \]\ +\#\d+$
     | mtrr:\ your\ CPUs\ had\ inconsistent
     | Unstable\ clock\ detected | keep\ using\ the\ local\ clock | "trace_clock=local" | on\ the\ kernel\ command\ line
-     | tsc:\ Unable\ to\ calibrate\ against\ PIT | tsc:\ PIT\ calibration\ deviates\ from | APIC\ calibration\ not\ consistent
-     | hrtimer:\ interrupt\ took | hpet:\ Lost\ [0-9]+\ RTC\ interrupts
+    | tsc:\ Unable\ to\ calibrate\ against\ PIT | tsc:\ PIT\ calibration\ deviates\ from | APIC\ calibration\ not\ consistent
+    | hrtimer:\ interrupt\ took | hpet:\ Lost\ [0-9]+\ RTC\ interrupts
+    | clocksource:\ Long\ readout\ interval,\ skipping
     """, re.VERBOSE)
 
 
