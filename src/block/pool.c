@@ -75,12 +75,13 @@ static void take_out(struct list *list, struct block_request *request)
 static void finish(struct block_pool *pool, struct block_request *request)
 {
     bool first = !pool->done.first;
+    void (*ready)(void *opaque) = pool->ready; /* gone when the pool ends */
     request->state = REQUEST_DONE;
     append(&pool->done, request);
     pthread_cond_broadcast(&pool->finished);
     pthread_mutex_unlock(&pool->lock);
-    if (first && pool->ready) {
-        pool->ready(pool->ready_opaque);
+    if (first && ready) {
+        ready(pool->ready_opaque);
     }
     pthread_mutex_lock(&pool->lock);
 }

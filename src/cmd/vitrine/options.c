@@ -62,7 +62,7 @@ static const struct option_row rows[] = {
     NOW("-rtc", NULL, "[base=]utc|localtime|DATE[,clock=CLOCK]", take_rtc,
         "what the real-time clock begins with (2006-06-17T16:01:21); clock: host, rt, vm"),
     NOW("-seed", NULL, "N", take_seed, "where all random numbers of the machine come from"),
-    NOW("-icount", NULL, "[shift=]N", take_icount, "time by the number of instructions"),
+    NOW("-icount", NULL, "[shift=]N[,sleep=on|off]", take_icount, "time by the number of instructions"),
 
     LATER("-hda", "FILE", TURN_DRIVES, NULL, apply_hda, "disk 0; also FILE without an option"),
     LATER("-hdb", "FILE", TURN_DRIVES, NULL, apply_hdb, "disk 1"),
