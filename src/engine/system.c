@@ -540,7 +540,6 @@ static bool execute(struct vcpu *vcpu)
     enum ir_executed done;
 
     soft->waiting = true;
-    soft->counts[SOFT_SLOW]++;
     if (size == 0)
         return false;
     soft->linear = engine_filter_pc = soft_linear(vcpu, vcpu->state->pc);

@@ -39,7 +39,6 @@ void tlb_fill(struct soft_cpu *soft, unsigned view, uint64_t linear, uint8_t *ho
     v->addend[index] = (uint64_t)(uintptr_t)host - linear;
     if (page->size > 1 << PAGE_BITS)
         soft->large |= large_bit(linear);
-    soft->counts[SOFT_FILLS]++;
 }
 
 static void clear_entry(struct tlb_view *v, unsigned index)
@@ -168,7 +167,6 @@ void tlb_flush(struct soft_cpu *soft, enum ir_flush what, uint64_t address, uint
     bool all = what != IR_FLUSH_LOCAL;
 
     soft->resumes = false;
-    soft->counts[SOFT_FLUSHES]++;
     if (what == IR_FLUSH_PAGE && !(soft->large & large_bit(address))) {
         flush_page(soft, address, empty);
         return;

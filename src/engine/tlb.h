@@ -76,10 +76,7 @@ struct soft_cpu {
     /* What the TLB was last filled for. */
     uint64_t filled;
     uint32_t filled_block, filled_insn;
-    uint64_t counts[4]; /* see enum soft_count */
 };
-
-enum soft_count { SOFT_FILLS, SOFT_SLOW, SOFT_FLUSHES, SOFT_FLUSHED };
 
 /* Makes an entry. `host`: of the byte at `linear`. Lock held. */
 void tlb_fill(struct soft_cpu *soft, unsigned view, uint64_t linear, uint8_t *host, unsigned rights,

@@ -178,11 +178,6 @@ static uint64_t tsc(void *opaque)
 
 /* --- what happens to the CPU --- */
 
-static void flush(void *opaque, enum cpu_flush what, uint64_t address, uint16_t pcid)
-{
-    (void)opaque, (void)what, (void)address, (void)pcid; /* the engine has the TLB */
-}
-
 /* A triple fault resets a PC. The user hears what led to it. */
 static void shutdown(void *opaque)
 {
@@ -243,7 +238,6 @@ void machine_bus_fill(struct machine_cpu *cpu, struct cpu_bus *bus)
         .write_msr = write_msr,
         .acknowledge = acknowledge,
         .tsc = tsc,
-        .flush = flush,
         .shutdown = shutdown,
         .float_error = float_error,
         .entering = entering,

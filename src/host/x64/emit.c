@@ -76,7 +76,7 @@ void x64_leave(struct x64_emit *e, unsigned site)
 }
 
 /* Makes room so that 4 bytes at `ahead` from here do not cross an aligned word of 8. */
-static void align_patch(struct ir_code *code, unsigned ahead)
+void x64_align_patch(struct ir_code *code, unsigned ahead)
 {
     unsigned place = (unsigned)(x64_here(code) + ahead) & 7;
 
@@ -98,14 +98,14 @@ static void emit_jump(struct x64_emit *e, const struct ir_op *op, bool falls_thr
     x64_run_leave(e);
     if (falls_through)
         return;
-    align_patch(e->code, 1);
+    x64_align_patch(e->code, 1);
     x64_byte(e->code, 0xe9);
     link_here(e, op->imm);
 }
 
 static void emit_jump_if(struct x64_emit *e, const struct ir_op *op)
 {
-    align_patch(e->code, 2);
+    x64_align_patch(e->code, 2);
     x64_byte(e->code, 0x0f);
     x64_byte(e->code, 0x80 | op->cond);
     link_here(e, op->imm);

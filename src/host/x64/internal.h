@@ -135,6 +135,9 @@ void x64_point(struct x64_emit *e, unsigned flags);
 /* A site; returns its index in code->site. */
 unsigned x64_site(struct x64_emit *e, unsigned cause, uint64_t target);
 
+/* Makes room so that 4 bytes at `ahead` from here do not cross an aligned word of 8. */
+void x64_align_patch(struct ir_code *code, unsigned ahead);
+
 /* Leaves for the engine with this site, and does not come back. */
 void x64_leave(struct x64_emit *e, unsigned site);
 

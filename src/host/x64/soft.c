@@ -673,14 +673,6 @@ static void link_here(struct x64_emit *e, unsigned cause, uint64_t target)
     x64_u32(e->code, 0);
 }
 
-static void align_patch(struct ir_code *code, unsigned ahead)
-{
-    unsigned place = (unsigned)(x64_here(code) + ahead) & 7;
-
-    if (place > 4)
-        x64_nops(code, 8 - place);
-}
-
 /* `through` the table also where the target is on the page. */
 static void emit_jump(struct x64_emit *e, uint64_t target, bool through, bool falls_through)
 {
@@ -690,7 +682,7 @@ static void emit_jump(struct x64_emit *e, uint64_t target, bool through, bool fa
         jump_far(e->code, e->block->soft.jump_table, x64_site(e, IR_EXIT_LOOKUP, target), target);
         return;
     }
-    align_patch(e->code, 1);
+    x64_align_patch(e->code, 1);
     x64_byte(e->code, 0xe9);
     link_here(e, IR_EXIT_LINK, target);
 }
@@ -717,7 +709,7 @@ static void emit_jump_if(struct x64_emit *e, const struct ir_op *op, unsigned fi
         emit_long_jump_if(e, op, first);
         return;
     }
-    align_patch(e->code, 2);
+    x64_align_patch(e->code, 2);
     x64_byte(e->code, 0x0f);
     x64_byte(e->code, 0x80 | op->cond);
     link_here(e, in_page(e, op->imm) ? IR_EXIT_LINK : IR_EXIT_LOOKUP, op->imm);
